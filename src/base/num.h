@@ -1,0 +1,23 @@
+/* Strict numbers, durations and sizes: the whole text must be one, nothing is guessed. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/bytes.h"
+
+/* Decimal, optional '-'. 0, -EINVAL (not a number), -ERANGE. */
+MUST_CHECK int num_i64(struct bytes text, int64_t *ret_value);
+MUST_CHECK int num_u64(struct bytes text, uint64_t *ret_value);
+/* Plain decimal number with optional fraction ("0.5", "30"), never negative, no exponent, locale-free. */
+MUST_CHECK int num_decimal(struct bytes text, double *ret_value);
+/* Seconds with optional fraction to ms, rounded ("0.5" -> 500); not negative; bounded to 10 years. */
+MUST_CHECK int num_seconds_ms(struct bytes text, int64_t *ret_ms);
+/* "500ms" "30s" "5m" "2h" "7d" "0"; a bare number is -EINVAL. */
+MUST_CHECK int num_duration_ms(struct bytes text, int64_t *ret_ms);
+/* "64K" "10M" "1G" "123" (bytes). */
+MUST_CHECK int num_size_bytes(struct bytes text, int64_t *ret_bytes);
+
+/* The shortest exact form: 300000 -> "5m", 1500 -> "1500ms", 0 -> "0". */
+enum { NUM_DURATION_SIZE = 32 };
+const char *num_duration_text(int64_t ms, char text[NUM_DURATION_SIZE]);
