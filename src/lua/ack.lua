@@ -1,0 +1,17 @@
+-- ack: a success is settled where a plain XACK would not do: it drops the hints, and tells whose the entry was by now.
+-- KEYS: stream, due, given, note
+-- ARGV: group, consumer, id, delivery
+-- Answers: {code, owner, delivery, '0', '', 0, now}; code 0 acknowledged, 1 acknowledged although owner held it, 2 not pending
+-- The first success wins: also that of a worker that lost its lease.
+-- Crash: one atomic step; sent again it answers 2. Hints that cannot be dropped (a key of another type) do not keep the
+-- success from counting, hence pcall.
+local t = redis.call('TIME')
+local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
+local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1)[1]
+if not p then return {2, '', 0, '0', '', 0, now} end
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+redis.pcall('ZREM', KEYS[2], ARGV[3])
+redis.pcall('HDEL', KEYS[3], ARGV[3])
+redis.pcall('HDEL', KEYS[4], ARGV[3])
+if p[2] == ARGV[2] and p[4] == tonumber(ARGV[4]) then return {0, '', 0, '0', '', 0, now} end
+return {1, p[2], p[4], '0', '', 0, now}

@@ -1,0 +1,61 @@
+-- explain: where an entry is now.
+-- KEYS: stream, due, given, note, dead, paused, later
+-- ARGV: group, id
+-- Answers: {pending 0|1, consumer, idle, delivery, given, due or '', note or '', dead id that stands or '', in the stream 0|1,
+--           later 0|1, paused 0|1, last delivered id or '', was it ever here 0|1, now, {field, value, ...}}
+-- Crash: nothing is changed. (ZADD XX INCR 0 asks for a score in a way that the documented minimal rights allow.)
+redis.call('ZREM', KEYS[2], '')
+local t = redis.call('TIME')
+local id = ARGV[2]
+local function less_number(x, y)
+  if #x ~= #y then return #x < #y end
+  return x < y
+end
+local function less(x, y)
+  local a, b = string.match(x, '^(%d+)-(%d+)$')
+  local c, d = string.match(y, '^(%d+)-(%d+)$')
+  if a ~= c then return less_number(a, c) end
+  return b ~= d and less_number(b, d)
+end
+local function score(key)
+  local s = redis.call('ZADD', key, 'XX', 'INCR', 0, id)
+  return s and string.format('%.0f', tonumber(s)) or ''
+end
+
+local out = {0, '', -1, 0, tonumber(redis.call('HGET', KEYS[3], id) or 0) or 0, '', redis.call('HGET', KEYS[4], id) or '', '', 0, 0,
+  redis.call('EXISTS', KEYS[6]), '', 0, string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)), {}}
+out[6] = score(KEYS[2])
+if score(KEYS[7]) ~= '' then out[10] = 1 end
+local dead_id = string.match(out[7], '"dead_id":"(%d+%-%d+)"')
+if dead_id and #redis.call('XRANGE', KEYS[5], dead_id, dead_id) > 0 then out[8] = dead_id end
+if redis.call('EXISTS', KEYS[1]) == 0 then return out end
+
+local e = redis.call('XRANGE', KEYS[1], id, id)[1]
+if e then
+  out[9] = 1
+  out[15] = e[2]
+end
+local groups = redis.call('XINFO', 'GROUPS', KEYS[1])
+for i = 1, #groups do
+  local g = {}
+  for j = 1, #groups[i], 2 do g[groups[i][j]] = groups[i][j + 1] end
+  if g.name == ARGV[1] then
+    out[12] = g['last-delivered-id']
+    local p = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)[1]
+    if p then
+      out[1] = 1
+      out[2] = p[2]
+      out[3] = p[3]
+      out[4] = p[4]
+    end
+  end
+end
+
+-- An ID above everything that was deleted, not below the first entry, and not there, never was.
+local info, s = redis.call('XINFO', 'STREAM', KEYS[1]), {}
+for j = 1, #info, 2 do s[info[j]] = info[j + 1] end
+out[13] = less(s['last-generated-id'], id) and 0 or 1
+if not e and s['entries-added'] and s['entries-added'] == s['length'] then out[13] = 0 end -- nothing was ever removed
+local first, deleted = s['recorded-first-entry-id'], s['max-deleted-entry-id']
+if out[13] == 1 and not e and first and deleted and first ~= '0-0' and not less(id, first) and less(deleted, id) then out[13] = 0 end
+return out

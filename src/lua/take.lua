@@ -1,0 +1,70 @@
+-- take: due entries go from xackd:parked to the calling worker, and their delivery number goes up by one.
+-- KEYS: stream, due, given, note, dead, paused
+-- ARGV: group, consumer, how many, name of the parking consumer
+-- Answers: {paused 0|1, ms until the next is due or -1, now, {vanished id, ...}, {gone id, its dead id, ...},
+--           {id, delivery, given, note or '', {field, value, ...}}, ...}
+--   vanished: had a due time and is not pending any more; gone: deleted while it was parked, now a dead letter payload_gone
+-- A row of an entry that another consumer holds is dropped: it is a leftover, or the sign of life of a deleted entry's owner,
+-- and its time is up.
+-- Crash: per entry the reads that can fail come first, then XCLAIM (propagated with its count). After the answer is lost the
+-- entry is pending under the consumer's name, as after a lost read.
+redis.call('ZREM', KEYS[2], '')
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local function text(n) return string.format('%.0f', n) end
+local out = {0, -1, text(now), {}, {}}
+
+local function bury_gone(id, delivery, given)
+  local dead_id = redis.call('XADD', KEYS[5], '*', 'xackd.meta', 8, 'xackd.id', id, 'xackd.stream', KEYS[1], 'xackd.group', ARGV[1],
+    'xackd.reason', 'payload_gone', 'xackd.detail', 'the entry was deleted while it was parked',
+    'xackd.attempts', text(math.max(0, delivery - given)), 'xackd.host', string.match(ARGV[2], '^[^/]*'), 'xackd.at', text(now))
+  redis.call('ZREM', KEYS[2], id)
+  redis.call('HDEL', KEYS[3], id)
+  redis.call('HSET', KEYS[4], id, '{"reason":"payload_gone","at_ms":' .. text(now) .. ',"delivery":' .. text(delivery) ..
+    ',"given":' .. text(given) .. ',"dead_id":"' .. dead_id .. '"}')
+  redis.call('XACK', KEYS[1], ARGV[1], id)
+  table.insert(out[5], id)
+  table.insert(out[5], dead_id)
+end
+
+local function take(id)
+  local p = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)[1]
+  local given = tonumber(redis.call('HGET', KEYS[3], id) or 0) or 0
+  local note = redis.call('HGET', KEYS[4], id) or ''
+  if not p then
+    redis.call('ZREM', KEYS[2], id)
+    redis.call('HDEL', KEYS[3], id)
+    table.insert(out[4], id)
+    return 0
+  end
+  if p[2] ~= ARGV[4] then
+    redis.call('ZREM', KEYS[2], id)
+    return 0
+  end
+  local e = redis.call('XRANGE', KEYS[1], id, id)[1]
+  if not e then
+    bury_gone(id, p[4], given)
+    return 0
+  end
+  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'RETRYCOUNT', p[4] + 1, 'JUSTID')
+  redis.call('ZREM', KEYS[2], id)
+  out[#out + 1] = {id, p[4] + 1, given, note, e[2]}
+  return 1
+end
+
+local left, looked = tonumber(ARGV[3]), 0
+if redis.call('EXISTS', KEYS[6]) == 1 then
+  out[1] = 1
+  left = 0
+end
+while left > 0 and looked < 200 do
+  local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', text(now), 'LIMIT', 0, left)
+  if #due == 0 then break end
+  for i = 1, #due do
+    left = left - take(due[i])
+    looked = looked + 1
+  end
+end
+local following = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+if #following == 2 then out[2] = math.max(0, tonumber(following[2]) - now) end
+return out

@@ -1,0 +1,73 @@
+/* What an operator asks of Redis directly (xackctl): blocking calls, bounded work each. Conventions as in redis/admin.h. */
+#pragma once
+
+#include "redis/admin.h"
+
+/* XADD with these pairs; the new ID. */
+MUST_CHECK int desk_add(struct connection *c, const struct queue_keys *k, const struct entry_pair *pairs, size_t n, char ret_id[ENTRY_ID_SIZE], struct redis_error *ret_error);
+
+enum explain_state { EXPLAIN_WAITING, EXPLAIN_RUNNING, EXPLAIN_PARKED, EXPLAIN_LATER, EXPLAIN_DEAD, EXPLAIN_ACKNOWLEDGED, EXPLAIN_GONE, EXPLAIN_UNKNOWN };
+const char *explain_state_name(enum explain_state s); /* "waiting" … */
+struct explanation {
+	enum explain_state state;
+	char consumer[256]; /* RUNNING: who holds it (an entry pending under a consumer that is not xackd:parked) */
+	int64_t delivery;   /* 0 = not pending */
+	int64_t given;
+	int64_t idle_ms;    /* -1 */
+	int64_t due_ms;     /* PARKED, -1 = none */
+	char *note;         /* JSON of the last failure, NULL; owned */
+	char dead_id[ENTRY_ID_SIZE];
+	bool in_stream;
+	bool paused;
+	struct entry entry; /* its pairs, when in the stream */
+	int64_t redis_now_ms;
+};
+MUST_CHECK int desk_explain(struct connection *c, const struct queue_keys *k, const char *id, struct explanation *ret, struct redis_error *ret_error);
+void explanation_done(struct explanation *e);
+
+/* A dead letter, decoded (xackd.packed too). */
+struct dead_letter {
+	char dead_id[ENTRY_ID_SIZE];
+	char id[ENTRY_ID_SIZE]; /* "" when the meta pairs do not have it */
+	char *job, *reason, *detail, *host; /* NULL = absent; owned */
+	struct bytes stderr_tail; /* into backing */
+	int64_t attempts, code, signal, at_ms; /* -1 = absent (signal 0) */
+	struct entry entry; /* the original pairs; owns the backing */
+	struct entry_pair *meta; /* all pairs about it as they are stored, xackd.meta first; into the backing */
+	size_t meta_count;
+};
+void dead_letter_done(struct dead_letter *d);
+/* One page from `from` on (exclusive; "" = the beginning), at most max. */
+struct dead_page {
+	struct dead_letter *rows;
+	size_t count;
+	char next[ENTRY_ID_SIZE]; /* "" = that was all */
+};
+void dead_page_done(struct dead_page *p);
+MUST_CHECK int desk_dead_page(struct connection *c, const struct queue_keys *k, const char *from, int64_t max, struct dead_page *ret, struct redis_error *ret_error);
+/* The dead letter with this dead ID, or of this entry (note.dead_id, else a bounded look through the stream from the entry's time on). 0 found, 1 not found. */
+MUST_CHECK int desk_dead_find(struct connection *c, const struct queue_keys *k, const char *id, struct dead_letter *ret, struct redis_error *ret_error);
+/* XADD the original pairs plus xackd.requeued-from=<dead_id>, remove the dead letter and its note, in one step. 0 with the new ID; 1 = it is not there (any more). */
+MUST_CHECK int desk_requeue(struct connection *c, const struct queue_keys *k, const char *dead_id, char ret_id[ENTRY_ID_SIZE], struct redis_error *ret_error);
+/* Remove it and its note. 0, 1 = not there. */
+MUST_CHECK int desk_purge(struct connection *c, const struct queue_keys *k, const char *dead_id, struct redis_error *ret_error);
+/* Write a dead letter with the meta of d and these pairs. Edit: in the place of d->dead_id, in one step; 1 = that is not there (any more).
+ * Import: with the ID it had where that is possible; 1 = the entry's dead letter is there already, with its ID. */
+enum desk_put { DESK_EDIT, DESK_IMPORT };
+struct dead_draft {
+	const char *dead_id, *id; /* id: "" = not known */
+	const struct entry_pair *meta, *pairs;
+	size_t meta_count, pair_count;
+};
+MUST_CHECK int desk_dead_put(struct connection *c, const struct queue_keys *k, enum desk_put how, const struct dead_draft *d,
+			     char ret_dead_id[ENTRY_ID_SIZE], struct redis_error *ret_error);
+/* paused key; *ret_changed. After pausing or resuming, every client of the group that waits in a read should look again: the caller passes the
+ * consumers' clients by CLIENT LIST … (done inside, best effort). */
+MUST_CHECK int desk_pause(struct connection *c, const struct queue_keys *k, bool paused, bool *ret_changed, struct redis_error *ret_error);
+/* One page of parked entries in due order. */
+struct parked_row { char id[ENTRY_ID_SIZE]; int64_t due_ms; int64_t delivery; int64_t given; char *note; };
+struct parked_page { struct parked_row *rows; size_t count; int64_t redis_now_ms; };
+void parked_page_done(struct parked_page *p);
+MUST_CHECK int desk_parked_page(struct connection *c, const struct queue_keys *k, int64_t offset, int64_t max, struct parked_page *ret, struct redis_error *ret_error);
+/* Make one parked entry due now. 0, 1 = it is not parked. */
+MUST_CHECK int desk_retry(struct connection *c, const struct queue_keys *k, const char *id, struct redis_error *ret_error);

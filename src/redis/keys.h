@@ -1,0 +1,25 @@
+/* The names of a queue's keys. */
+#pragma once
+
+#include "base/attr.h"
+#include "base/bytes.h"
+#include "domain/target.h"
+
+struct queue_keys {
+	char *stream; /* copies, NUL-terminated; the configuration has made sure of no NUL and of a valid hash tag */
+	char *group;
+	char *due;
+	char *given;
+	char *note;
+	char *dead;
+	char *hosts;
+	char *paused;
+	char *later;
+	char *later_data;
+};
+
+#define XACKD_PARKED "xackd:parked"
+
+/* 0 or -ENOMEM. */
+MUST_CHECK int queue_keys_init(struct queue_keys *k, const char *stream, const char *group);
+void queue_keys_done(struct queue_keys *k);
