@@ -1,0 +1,581 @@
+/* The thread itself: its loop (take the inbox, connect, do what is due, sleep until the next thing is due) and the functions through which the
+ * supervisor talks to it. Blocking calls with limits, poll on the bell: a signal can interrupt nothing here, they are all blocked. */
+#include "reaper/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/killpoint.h"
+#include "domain/backoff.h"
+
+enum {
+	CONNECT_BASE_MS = 50,
+	CONNECT_CAP_MS = 5000,
+	OPERATOR_CONNECT_MS = 2000,
+	WATCH_TICK_MS = 200,
+	FROZEN_MS = 500,          /* woken later than planned by this: this process stood still */
+	HUNG_SUSPECTED_MS = 1500, /* the supervisor knows the leases and decides */
+	HUNG_IDLE_MS = 60 * 1000,
+};
+
+static int64_t min64(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void set_phase(struct reaper *r, enum reaper_phase phase)
+{
+	if (atomic_exchange(&r->phase, (int)phase) != (int)phase)
+		r->o.notify(r->o.user);
+}
+
+/* ---- inbox ---- */
+
+static int add_grave(struct grave **graves, size_t *count, size_t *cap, const struct grave *g)
+{
+	if (*count == *cap) {
+		size_t wanted = *cap ? 2 * *cap : 8;
+		struct grave *grown = realloc(*graves, wanted * sizeof(**graves));
+		if (!grown)
+			return -ENOMEM;
+		*graves = grown;
+		*cap = wanted;
+	}
+	(*graves)[(*count)++] = *g;
+	return 0;
+}
+
+static void resume_job(struct reaper *r, size_t job)
+{
+	struct reaped_queue *q = r->queues[r->o.config->jobs[job].queue];
+	struct redis_error error;
+	int64_t count = 0;
+	bool more = true;
+
+	while (more && reaper_ready(r)) {
+		KILL_POINT("due_suspended.before");
+		if (admin_due_suspended(r->conn, &q->keys, 20 * 1000, &count, &more, &error) < 0) {
+			(void)reaper_failed(r, q, &error);
+			return;
+		}
+	}
+	KILL_POINT("due_suspended.after");
+	reaper_due_now(q);
+}
+
+static bool job_resumed(struct reaper *r, size_t job)
+{
+	struct job_state *s = board_job(r->board, job);
+	return s && atomic_exchange(&s->resumed, 0) != 0;
+}
+
+static void take_inbox(struct reaper *r)
+{
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = 0; i < r->inbox.grave_count; i++)
+		(void)add_grave(&r->graves, &r->grave_count, &r->grave_cap, &r->inbox.graves[i]);
+	r->inbox.grave_count = 0;
+	r->oldest_workers = r->inbox.oldest_workers;
+	if (r->inbox.look) {
+		for (size_t i = 0; i < r->queue_count; i++)
+			r->queues[i]->look_mono_ms = 0;
+		r->inbox.look = false;
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* ---- connection ---- */
+
+static void became_ready(struct reaper *r, int64_t now)
+{
+	const struct connection_facts *facts = connection_facts(r->conn);
+	struct board_header *header = board_header(r->board);
+
+	r->failures = 0;
+	r->was_ready = true;
+	r->last_error[0] = '\0';
+	atomic_store(&header->redis_connected, 1);
+	atomic_store(&header->redis_since_mono_ms, now);
+	atomic_store(&header->unblock_denied, 0);
+	event(r->o.log, REDIS_CONNECTED, NULL, F_TEXT("version", facts->version), F_I64("client_id", facts->client_id));
+	for (size_t i = 0; i < r->queue_count; i++) {
+		struct reaped_queue *q = r->queues[i];
+		/* Owners on other hosts may have been cut off as long as we were: they renew before we look. */
+		q->quiet_until_mono_ms = now + q->longest_lease_ms / 2;
+		q->look_mono_ms = q->renew_mono_ms = 0;
+		q->last_error[0] = '\0';
+		q->refused_until_mono_ms = 0;
+		snprintf(q->sweep_cursor, sizeof(q->sweep_cursor), "-");
+		snprintf(q->rebuild_cursor, sizeof(q->rebuild_cursor), "-");
+	}
+	r->o.notify(r->o.user);
+}
+
+static void went_down(struct reaper *r, int64_t now, const struct redis_error *error)
+{
+	struct board_header *header = board_header(r->board);
+	bool changed = atomic_exchange(&header->redis_connected, 0) != 0 || strcmp(r->last_error, error->text) != 0;
+
+	if (changed) {
+		atomic_store(&header->redis_since_mono_ms, now);
+		snprintf(r->last_error, sizeof(r->last_error), "%s", error->text);
+		AUTO_FREE char *where = redis_target_text(r->o.target);
+		enum event_id id = error->reaction == REACT_OPERATOR ? REDIS_ERROR : REDIS_LOST;
+		event(r->o.log, id, NULL, F_TEXT("where", where), F_TEXT("why", error->text), F_TEXT("advice", error->advice));
+		r->o.notify(r->o.user);
+	}
+	int64_t wait = error->reaction == REACT_OPERATOR ? OPERATOR_CONNECT_MS :
+							   backoff_full_jitter_ms(CONNECT_BASE_MS, CONNECT_CAP_MS, ++r->failures, 0.9);
+	r->connect_mono_ms = now + wait;
+}
+
+static void connect_if_due(struct reaper *r, int64_t now)
+{
+	struct redis_error error;
+
+	if (reaper_ready(r) || now < r->connect_mono_ms)
+		return;
+	if (connection_open(r->conn, &error) < 0)
+		went_down(r, clock_mono_ms(), &error);
+	else
+		became_ready(r, clock_mono_ms());
+}
+
+/* ---- one round ---- */
+
+bool reaper_watched(struct reaper *r)
+{
+	pthread_mutex_lock(&r->lock);
+	bool watch = r->inbox.watch;
+	pthread_mutex_unlock(&r->lock);
+	return watch;
+}
+
+static int64_t tick_of(struct reaper *r, const struct reaped_queue *q)
+{
+	if (reaper_watched(r))
+		return WATCH_TICK_MS;
+	bool quiet = q->gauges.pending == 0 && q->gauges.due_count == 0 && q->others == 0 && q->gauges.later == 0;
+	return quiet ? REAPER_IDLE_TICK_MS : REAPER_TICK_MS;
+}
+
+static void tend_queue(struct reaper *r, struct reaped_queue *q, int64_t now)
+{
+	if (now < q->refused_until_mono_ms || (!q->prepared && !reaper_prepare_added(r, q, now)))
+		return;
+	if (atomic_exchange(&q->state->remade, 0)) {
+		reaper_put_back(r, q);
+		q->look_mono_ms = 0; /* what was parked is due again, too */
+	}
+	if (now >= q->renew_mono_ms)
+		reaper_renew_row(r, q, now);
+	if (reaper_ready(r) && (now >= q->look_mono_ms || now >= reaper_due_wake(q, now))) {
+		reaper_look_at(r, q, now);
+		if (now >= q->look_mono_ms)
+			q->look_mono_ms = now + tick_of(r, q);
+	}
+	if (reaper_ready(r))
+		reaper_wake_workers(r, q, now);
+	if (reaper_ready(r))
+		reaper_sweep(r, q, now);
+}
+
+/* Workers of this host that may be frozen with an entry: the supervisor decides, before their lease runs out. */
+static void suspect_hung(struct reaper *r, int64_t now)
+{
+	struct board_header *header = board_header(r->board);
+
+	for (size_t i = 0; i < header->slot_count; i++) {
+		const struct slot *slot = board_slot(r->board, i);
+		uint32_t state = atomic_load(&slot->state);
+		if (state == WORKER_NONE || state == WORKER_STARTING || now - atomic_load(&slot->beat_mono_ms) < HUNG_SUSPECTED_MS)
+			continue;
+		if (state != WORKER_BUSY && now - atomic_load(&slot->beat_mono_ms) < HUNG_IDLE_MS)
+			continue;
+		atomic_store(&header->hung_suspected, 1);
+		r->o.notify(r->o.user);
+		return;
+	}
+}
+
+static void tend_all(struct reaper *r, int64_t now)
+{
+	suspect_hung(r, now);
+	for (size_t i = 0; i < r->o.config->job_count && reaper_ready(r); i++) {
+		if (job_resumed(r, i))
+			resume_job(r, i);
+	}
+	for (size_t i = 0; i < r->queue_count && reaper_ready(r); i++)
+		tend_queue(r, r->queues[i], now);
+	reaper_look_at_generations(r);
+}
+
+static int64_t next_wake(struct reaper *r, int64_t now)
+{
+	int64_t wake = now + REAPER_IDLE_TICK_MS;
+
+	if (!reaper_ready(r))
+		return r->connect_mono_ms;
+	if (atomic_load(&r->phase) == REAPER_CLAIMING || atomic_load(&r->phase) == REAPER_CONNECTING)
+		return r->claim_mono_ms;
+	wake = min64(wake, reaper_graves_wake(r));
+	for (size_t i = 0; i < r->queue_count; i++) {
+		const struct reaped_queue *q = r->queues[i];
+		int64_t at = min64(q->renew_mono_ms, min64(q->look_mono_ms, reaper_due_wake(q, now)));
+		at = min64(at, reaper_sweep_wake(q));
+		wake = min64(wake, at > q->refused_until_mono_ms ? at : q->refused_until_mono_ms);
+	}
+	return wake;
+}
+
+static void sleep_until(struct reaper *r, int64_t wake)
+{
+	struct pollfd fds[2] = { { .fd = r->o.bell_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
+	int64_t wait = wake - clock_mono_ms();
+	uint64_t rings;
+
+	if (reaper_ready(r))
+		fds[1].fd = connection_fd(r->conn);
+	atomic_store(&board_header(r->board)->reaper_wakes_mono_ms, wake);
+	(void)poll(fds, 2, wait < 0 ? 0 : (int)min64(wait, REAPER_IDLE_TICK_MS));
+	if (fds[0].revents & POLLIN)
+		(void)!read(r->o.bell_fd, &rings, sizeof(rings));
+	if (fds[1].revents) { /* nothing was asked: it is the end of the connection */
+		connection_handle_io(r->conn, true, false);
+		if (!reaper_ready(r)) {
+			struct redis_error error;
+			connection_reply_error(NULL, &error);
+			went_down(r, clock_mono_ms(), &error);
+			r->connect_mono_ms = clock_mono_ms() + CONNECT_BASE_MS;
+		}
+	}
+}
+
+static bool stop_asked(struct reaper *r, int64_t *ret_by)
+{
+	pthread_mutex_lock(&r->lock);
+	bool stop = r->inbox.stop;
+	*ret_by = r->inbox.stop_by_mono_ms;
+	pthread_mutex_unlock(&r->lock);
+	return stop;
+}
+
+/* True when the thread may end. */
+static bool stop_done(struct reaper *r, int64_t now)
+{
+	int64_t by;
+
+	if (!stop_asked(r, &by))
+		return false;
+	enum reaper_phase phase = (enum reaper_phase)atomic_load(&r->phase);
+	take_inbox(r);
+	bool idle = reaper_all_released(r);
+	if (reaper_ready(r) && idle) {
+		if (phase == REAPER_RUNNING)
+			reaper_leave(r);
+		return true;
+	}
+	if (now < by && (phase == REAPER_RUNNING || phase == REAPER_NAME_LOST || !idle))
+		return false;
+	r->left_something = !idle;
+	return true;
+}
+
+static void round_once(struct reaper *r)
+{
+	int64_t now = clock_mono_ms();
+
+	struct board_header *header = board_header(r->board);
+	int64_t planned = atomic_load(&header->reaper_wakes_mono_ms);
+
+	if (planned != INT64_MAX && now - planned > FROZEN_MS)
+		atomic_store(&header->thawed_mono_ms, now);
+	atomic_store(&header->reaper_beat_mono_ms, now);
+	r->asked_mono_ms = now;
+	take_inbox(r);
+	reaper_adopt(r);
+	connect_if_due(r, now);
+	if (!reaper_ready(r))
+		return;
+	enum reaper_phase phase = (enum reaper_phase)atomic_load(&r->phase);
+	if (phase == REAPER_CONNECTING)
+		set_phase(r, REAPER_CLAIMING);
+	if (phase == REAPER_CONNECTING || phase == REAPER_CLAIMING)
+		reaper_claim(r);
+	phase = (enum reaper_phase)atomic_load(&r->phase);
+	reaper_bury_dead(r, now);
+	if (phase == REAPER_RUNNING)
+		tend_all(r, now);
+}
+
+static void *reaper_thread(void *user)
+{
+	struct reaper *r = user;
+	int64_t now = clock_mono_ms();
+
+	(void)prctl(PR_SET_NAME, "xackd-reaper");
+	while (!stop_done(r, now)) {
+		round_once(r);
+		now = clock_mono_ms();
+		int64_t by;
+		int64_t wake = next_wake(r, now);
+		if (stop_asked(r, &by)) {
+			if (stop_done(r, now))
+				break;
+			wake = min64(wake, now + 50);
+		}
+		if (!reaper_ready(r)) {
+			/* connect_if_due just failed, or a call did: what it was has been said there */
+			if (r->was_ready && atomic_load(&board_header(r->board)->redis_connected)) {
+				struct redis_error error;
+				connection_reply_error(NULL, &error);
+				went_down(r, now, &error);
+			}
+			wake = min64(r->connect_mono_ms, wake > now ? wake : now + CONNECT_BASE_MS);
+		}
+		sleep_until(r, wake);
+		now = clock_mono_ms();
+	}
+	connection_free(TAKE(r->conn));
+	set_phase(r, REAPER_STOPPED);
+	return NULL;
+}
+
+/* ---- for the supervisor ---- */
+
+static void ring(struct reaper *r)
+{
+	const uint64_t one = 1;
+	(void)!write(r->o.bell_fd, &one, sizeof(one));
+}
+
+static void read_identity(char *ret_text, size_t size, const char *path)
+{
+	AUTO_BUF text = { 0 };
+	ret_text[0] = '\0';
+	if (fd_read_file(path, 4096, &text) < 0 || !text.p)
+		return;
+	text.p[strcspn(text.p, "\n")] = '\0';
+	snprintf(ret_text, size, "%s", text.p);
+}
+
+static int init_queues(struct reaper *r)
+{
+	const struct config *c = r->o.config;
+	int fd = fcntl(board_fd(r->o.board), F_DUPFD_CLOEXEC, 3);
+
+	/* A board of our own: which rows ours are changes with a reload, on this thread. */
+	if (fd < 0 || board_attach(fd, &r->board) < 0) {
+		if (fd >= 0)
+			(void)close(fd);
+		return -ENOMEM;
+	}
+	int failed = board_bind(r->board, &(struct board_rows){ c->jobs, c->job_count, c->queues, c->queue_count });
+	r->queues = calloc(c->queue_count ? c->queue_count : 1, sizeof(struct reaped_queue *));
+	if (failed < 0 || !r->queues)
+		return failed < 0 ? failed : -ENOMEM;
+	for (size_t i = 0; i < c->queue_count && failed == 0; i++) {
+		failed = reaper_queue_new(r, c, i, &r->queues[i]);
+		r->queue_count += failed == 0;
+	}
+	return failed;
+}
+
+static int init_row(struct reaper *r)
+{
+	struct host_row *row = &r->row;
+	ino_t ns = 0;
+
+	read_identity(r->boot_id, sizeof(r->boot_id), "/proc/sys/kernel/random/boot_id");
+	read_identity(r->machine_id, sizeof(r->machine_id), "/etc/machine-id");
+	if (!r->machine_id[0]) { /* a container may have none: the kernel's node name then */
+		read_identity(r->machine_id, sizeof(r->machine_id), "/proc/sys/kernel/hostname");
+	}
+	fd_namespace_inode("/proc/self/ns/pid", &ns);
+	*row = (struct host_row){
+		.name = r->o.config->name,
+		.boot = r->boot_id,
+		.machine = r->machine_id,
+		.pid_ns = ns,
+		.pid = getpid(),
+		.started = r->o.started_ticks,
+		.version = PACKAGE_VERSION,
+		.workers = (int64_t)r->o.config->slot_count,
+	};
+	return 0;
+}
+
+static int start_thread(struct reaper *r)
+{
+	sigset_t all, old;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are for the main thread alone */
+	int failed = pthread_create(&r->thread, NULL, reaper_thread, r);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r->started = failed == 0;
+	return -failed;
+}
+
+int reaper_start(const struct reaper_options *options, struct reaper **ret_reaper)
+{
+	struct reaper *r = calloc(1, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	r->o = *options;
+	pthread_mutex_init(&r->lock, NULL);
+	int failed = init_queues(r);
+	if (failed == 0)
+		failed = init_row(r);
+	if (failed == 0 && options->earlier_count > 0) {
+		r->earlier = calloc(options->earlier_count, sizeof(*r->earlier));
+		if (!r->earlier)
+			failed = -ENOMEM;
+		else
+			memcpy(r->earlier, options->earlier, options->earlier_count * sizeof(*r->earlier));
+		r->earlier_count = r->earlier ? options->earlier_count : 0;
+	}
+	char name[128];
+	snprintf(name, sizeof(name), "%s/reaper", options->config->name);
+	if (failed == 0 && !(r->conn = connection_new(options->target, name, NULL, NULL)))
+		failed = -ENOMEM;
+	if (failed == 0)
+		failed = start_thread(r);
+	if (failed < 0) {
+		reaper_free(r);
+		return failed;
+	}
+	*ret_reaper = r;
+	return 0;
+}
+
+enum reaper_phase reaper_phase(struct reaper *r)
+{
+	return (enum reaper_phase)atomic_load(&r->phase);
+}
+
+void reaper_refusal(struct reaper *r, char *ret_text, size_t size)
+{
+	pthread_mutex_lock(&r->lock);
+	snprintf(ret_text, size, "%s", r->refusal);
+	pthread_mutex_unlock(&r->lock);
+}
+
+void reaper_worker_died(struct reaper *r, const struct dead_worker *dead)
+{
+	struct grave g = { .dead = *dead };
+	pthread_mutex_lock(&r->lock);
+	(void)add_grave(&r->inbox.graves, &r->inbox.grave_count, &r->inbox.grave_cap, &g); /* no memory: its lease runs out instead */
+	pthread_mutex_unlock(&r->lock);
+	ring(r);
+}
+
+void reaper_job_resumed(struct reaper *r, size_t job_index)
+{
+	atomic_store(&board_job(r->o.board, job_index)->resumed, 1);
+	ring(r);
+}
+
+void reaper_reload(struct reaper *r, const struct config *config, const struct redis_target *target, uint64_t generation)
+{
+	pthread_mutex_lock(&r->lock);
+	r->inbox.config = config;
+	r->inbox.target = target;
+	r->inbox.generation = generation;
+	pthread_mutex_unlock(&r->lock);
+	ring(r);
+}
+
+void reaper_workers_since(struct reaper *r, uint64_t generation)
+{
+	pthread_mutex_lock(&r->lock);
+	r->inbox.oldest_workers = generation;
+	pthread_mutex_unlock(&r->lock);
+	ring(r);
+}
+
+uint64_t reaper_generation(struct reaper *r, bool prepared)
+{
+	return atomic_load(prepared ? &r->prepared_generation : &r->generation);
+}
+
+bool reaper_lingers(struct reaper *r)
+{
+	return atomic_load(&r->lingering) > 0;
+}
+
+void reaper_look(struct reaper *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->inbox.look = true;
+	pthread_mutex_unlock(&r->lock);
+	ring(r);
+}
+
+bool reaper_figures(struct reaper *r, const struct config *config, int64_t age_ms, struct queue_gauges *ret_gauges)
+{
+	int64_t now = clock_mono_ms();
+	bool fresh = true;
+
+	pthread_mutex_lock(&r->lock);
+	if (r->o.config != config) { /* between two generations */
+		memset(ret_gauges, 0, config->queue_count * sizeof(*ret_gauges));
+		pthread_mutex_unlock(&r->lock);
+		return false;
+	}
+	for (size_t i = 0; i < config->queue_count; i++) {
+		ret_gauges[i] = r->queues[i]->gauges;
+		if (r->queues[i]->looked_mono_ms == 0 || now - r->queues[i]->looked_mono_ms > age_ms)
+			fresh = false;
+	}
+	pthread_mutex_unlock(&r->lock);
+	if (!fresh)
+		reaper_look(r);
+	return fresh;
+}
+
+void reaper_watch_figures(struct reaper *r, bool on)
+{
+	pthread_mutex_lock(&r->lock);
+	r->inbox.watch = on;
+	r->inbox.look = true;
+	pthread_mutex_unlock(&r->lock);
+	ring(r);
+}
+
+int reaper_stop(struct reaper *r, int64_t limit_ms)
+{
+	if (!r->started || r->joined)
+		return 0;
+	pthread_mutex_lock(&r->lock);
+	r->inbox.stop = true;
+	r->inbox.stop_by_mono_ms = clock_mono_ms() + limit_ms;
+	pthread_mutex_unlock(&r->lock);
+	ring(r);
+	pthread_join(r->thread, NULL);
+	r->joined = true;
+	return r->left_something ? -ETIMEDOUT : 0;
+}
+
+void reaper_free(struct reaper *r)
+{
+	if (!r)
+		return;
+	if (r->started && !r->joined)
+		(void)!reaper_stop(r, 0);
+	connection_free(r->conn);
+	for (size_t i = 0; i < r->queue_count; i++)
+		reaper_queue_free(r->queues[i]);
+	free(r->queues);
+	board_free(r->board);
+	free(r->inbox.graves);
+	free(r->graves);
+	free(r->earlier);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}

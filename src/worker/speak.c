@@ -1,0 +1,217 @@
+/* What a worker says: the events of one entry's life, and each job's summary every ten seconds with work. */
+#include "worker/state.h"
+
+#include <errno.h>
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+
+enum { SUMMARY_EVERY_S = 10 };
+
+struct event_about speak_about(const struct worker *w, const struct run *r)
+{
+	struct event_about a = { .worker = w->name };
+	if (!r || r->stage == RUN_NONE)
+		return a;
+	a.job = r->job ? r->job->name : NULL;
+	a.stream = r->queue->def->stream;
+	a.group = r->queue->def->group;
+	a.id = r->entry.id;
+	a.attempt = r->attempt;
+	a.pid = r->handler_pid;
+	return a;
+}
+
+/* ---- summaries ---- */
+
+static void add_histogram(struct buf *b, const struct histogram *h)
+{
+	static const struct {
+		const char *name;
+		double quantile;
+	} points[] = { { "p50", 0.5 }, { "p95", 0.95 }, { "p99", 0.99 } };
+
+	buf_clear(b);
+	if (h->count == 0) { /* nothing succeeded: no figure, not a wrong one */
+		buf_add_text(b, "null");
+		return;
+	}
+	buf_add_char(b, '{');
+	for (size_t i = 0; i < ARRAY_LEN(points); i++) {
+		json_add_name(b, points[i].name);
+		json_add_i64(b, histogram_quantile(h, points[i].quantile));
+	}
+	json_add_name(b, "max");
+	json_add_i64(b, h->max);
+	buf_add_char(b, '}');
+}
+
+static void say_summary(struct worker *w, const struct job *job, struct job_numbers *n)
+{
+	AUTO_BUF wait = { 0 };
+	AUTO_BUF duration = { 0 };
+	struct event_about about = { .job = job->name, .stream = job->stream, .group = job->group, .worker = w->name };
+
+	add_histogram(&wait, &n->wait);
+	add_histogram(&duration, &n->duration);
+	event(w->log, JOB_SUMMARY, &about, F_I64("succeeded", (int64_t)n->succeeded), F_I64("failed", (int64_t)n->failed),
+	      F_I64("retried", (int64_t)n->retried), F_I64("later", (int64_t)n->later), F_I64("dead", (int64_t)n->dead),
+	      F_I64("released", (int64_t)n->released), F_JSON("wait_ms", buf_bytes(&wait)), F_JSON("duration_ms", buf_bytes(&duration)));
+}
+
+void speak_summary(struct worker *w)
+{
+	for (size_t i = 0; i < w->config->job_count; i++) {
+		if (!w->numbers[i])
+			continue;
+		say_summary(w, &w->config->jobs[i], w->numbers[i]);
+		free(TAKE(w->numbers[i])); /* a job without work costs nothing until it has some again */
+	}
+}
+
+static void on_summary(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	speak_summary(timer->data);
+}
+
+static struct job_numbers *numbers(struct worker *w, const struct run *r)
+{
+	struct job_numbers **n = r->job ? &w->numbers[r->job->index] : NULL;
+
+	if (n && !*n)
+		*n = calloc(1, sizeof(**n));
+	if (n && *n && !ev_is_active(&w->summary)) {
+		ev_timer_set(&w->summary, SUMMARY_EVERY_S, 0.);
+		ev_timer_start(w->loop, &w->summary);
+	}
+	return n && *n ? *n : &w->nowhere;
+}
+
+int speak_init(struct worker *w)
+{
+	w->numbers = calloc(w->config->job_count, sizeof(struct job_numbers *));
+	if (!w->numbers)
+		return -ENOMEM;
+	ev_init(&w->summary, on_summary);
+	w->summary.data = w;
+	return 0;
+}
+
+/* ---- one entry ---- */
+
+void speak_started(struct worker *w, const struct run *r)
+{
+	if (!log_wants(w->log, JOB_STARTED))
+		return;
+	struct event_about about = speak_about(w, r);
+	/* Told here as well: whoever recovered it may have died before it could say so. */
+	const struct event_field after = F_TEXT("after", reason_name(REASON_WORKER_LOST));
+	const struct event_field nothing = F_SKIP();
+	event(w->log, JOB_STARTED, &about, F_I64_OR_NULL("wait_ms", r->wait_ms, -1), F_I64("delivery", r->entry.delivery),
+	      run_last_was_lost(&r->entry) ? after : nothing);
+}
+
+void speak_failed(struct worker *w, const struct run *r)
+{
+	struct event_about about = speak_about(w, r);
+	atomic_fetch_add(&w->slot->counters.failed, 1);
+	numbers(w, r)->failed++;
+	event(w->log, JOB_FAILED, &about, F_TEXT("reason", reason_name(r->outcome.reason)), F_TEXT("detail", r->outcome.detail),
+	      F_I64_UNLESS("exit", r->outcome.code, -1), F_I64_UNLESS("signal", r->outcome.signal, 0),
+	      F_I64("duration_ms", r->usage.duration_ms), F_BYTES("stderr", ((struct bytes){ w->stderr_tail, w->stderr_n })));
+}
+
+static void say_succeeded(struct worker *w, const struct run *r, const struct event_about *about)
+{
+	struct job_numbers *n = numbers(w, r);
+	int64_t total = r->wait_ms < 0 ? -1 : r->wait_ms + r->usage.duration_ms;
+
+	atomic_fetch_add(&w->slot->counters.done, 1);
+	n->succeeded++;
+	histogram_add(&n->duration, r->usage.duration_ms);
+	if (r->wait_ms >= 0)
+		histogram_add(&n->wait, r->wait_ms);
+	if (r->job->success == SUCCESS_SUMMARY)
+		return;
+	event(w->log, JOB_SUCCEEDED, about, F_I64("duration_ms", r->usage.duration_ms), F_I64_OR_NULL("wait_ms", r->wait_ms, -1),
+	      F_I64_OR_NULL("total_ms", total, -1), F_I64("user_ms", r->usage.user_ms), F_I64("sys_ms", r->usage.sys_ms),
+	      F_I64("maxrss_kb", r->usage.maxrss_kb), F_I64_UNLESS("exit", r->outcome.code, r->outcome.code <= 0 ? r->outcome.code : -1));
+}
+
+static void say_stale(struct worker *w, const struct run *r, const struct event_about *about, const struct settle_answer *a)
+{
+	atomic_fetch_add(&w->slot->counters.stale, 1);
+	event(w->log, JOB_STALE_ACK, about, F_I64("duration_ms", r->usage.duration_ms), F_I64("delivery", r->entry.delivery),
+	      F_TEXT("why", a->result == SETTLED_GONE ? "it was no longer pending" : "another had taken it over"),
+	      F_TEXT("owner", a->owner[0] ? a->owner : NULL));
+}
+
+static void say_acknowledged(struct worker *w, struct run *r, const struct event_about *about, const struct settle_answer *a)
+{
+	if (r->outcome.reason == REASON_NO_JOB)
+		event(w->log, JOB_UNMATCHED, about, F_TEXT("why", r->outcome.detail));
+	else if (a->result == SETTLED)
+		say_succeeded(w, r, about);
+	else
+		say_stale(w, r, about, a);
+}
+
+static void say_dead(struct worker *w, const struct run *r, const struct event_about *about, const struct settle_answer *a)
+{
+	atomic_fetch_add(&w->slot->counters.dead, 1);
+	numbers(w, r)->dead++;
+	event(w->log, JOB_DEAD, about, F_TEXT("reason", reason_name(r->outcome.reason)), F_TEXT("detail", r->outcome.detail),
+	      F_I64("attempts", r->attempt), F_TEXT("dead_id", a->dead_id[0] ? a->dead_id : NULL));
+	if (a->dropped > 0)
+		event(w->log, DEAD_DROPPED, (&(struct event_about){ .stream = about->stream, .group = about->group, .worker = w->name }),
+		      F_I64("count", a->dropped));
+}
+
+static void say_parked(struct worker *w, const struct run *r, const struct event_about *about, const struct settle_answer *a)
+{
+	int64_t due = a->due_ms > 0 ? a->due_ms : connection_redis_now_ms(w->conn) + r->outcome.delay_ms;
+
+	if (r->outcome.verdict == VERDICT_RETRY) {
+		atomic_fetch_add(&w->slot->counters.retried, 1);
+		numbers(w, r)->retried++;
+		event(w->log, JOB_RETRY, about, F_I64("due_ms", due), F_I64("delay_ms", r->outcome.delay_ms));
+	} else if (r->outcome.verdict == VERDICT_LATER) {
+		atomic_fetch_add(&w->slot->counters.later, 1);
+		numbers(w, r)->later++;
+		event(w->log, JOB_LATER, about, F_I64("due_ms", due), F_I64("delay_ms", r->outcome.delay_ms));
+	} else {
+		atomic_fetch_add(&w->slot->counters.released, 1);
+		numbers(w, r)->released++;
+		event(w->log, JOB_RELEASED, about, F_TEXT("why", r->outcome.detail), F_I64("due_ms", due));
+	}
+}
+
+void speak_settled(struct worker *w, struct run *r, const struct settle_answer *answer)
+{
+	struct event_about about = speak_about(w, r);
+
+	switch (r->settle) {
+	case SETTLE_XACK:
+	case SETTLE_ACK:
+		say_acknowledged(w, r, &about, answer);
+		break;
+	case SETTLE_PARK:
+	case SETTLE_RELEASE:
+		say_parked(w, r, &about, answer);
+		break;
+	case SETTLE_BURY:
+		say_dead(w, r, &about, answer);
+		break;
+	}
+}
+
+void speak_lease_lost(struct worker *w, const struct run *r, const char *owner, int64_t delivery)
+{
+	struct event_about about = speak_about(w, r);
+	event(w->log, JOB_LEASE_LOST, &about, F_I64("delivery", r->entry.delivery), F_TEXT("owner", owner && *owner ? owner : NULL),
+	      F_I64_UNLESS("owner_delivery", delivery, 0));
+}
