@@ -1,0 +1,27 @@
+/* Looking for an entry in the queues of the configuration. */
+#pragma once
+
+#include "ctl/ctl.h"
+#include "redis/desk.h"
+
+struct sighting {
+	size_t queue;
+	char id[ENTRY_ID_SIZE]; /* the entry's, also when the dead letter's was asked for */
+	const struct job *job;  /* NULL = none, or not to be told */
+	struct explanation found;
+	bool has_letter;
+	struct dead_letter letter; /* state dead */
+};
+void sighting_done(struct sighting *s);
+
+struct sightings {
+	struct sighting *rows;
+	size_t count;
+};
+void sightings_done(struct sightings *s);
+#define AUTO_SIGHTINGS __attribute__((cleanup(sightings_done))) struct sightings
+
+/* In which of the chosen queues it is (unknown ones left out). 0 or the exit code (said). */
+MUST_CHECK int sightings_find(struct ctl *ctl, const char *id, struct sightings *ret);
+/* It is in several: list them; CTL_NO. */
+int sightings_list(struct ctl *ctl, const char *id, const struct sightings *all);

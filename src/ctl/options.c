@@ -1,0 +1,160 @@
+/* One row an option: its names, its argument, its help, and what takes its value. */
+#include "base/num.h"
+#include "ctl/args.h"
+#include "ctl/events.h"
+
+static const char *set_config(struct args *a, const char *value)
+{
+	a->config_file = value;
+	return *value ? NULL : "wants a file";
+}
+
+static const char *set_json(struct args *a, const char *value)
+{
+	(void)value;
+	a->format = OUTPUT_JSON;
+	return NULL;
+}
+
+static const char *set_output(struct args *a, const char *value)
+{
+	static const char *const names[] = {
+		[OUTPUT_TABLE] = "table", [OUTPUT_JSON] = "json", [OUTPUT_JSONL] = "jsonl"
+	};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(names[i], value) == 0) {
+			a->format = (enum output_format)i;
+			return NULL;
+		}
+	}
+	return "is table, json or jsonl";
+}
+
+static const char *set_job(struct args *a, const char *value)
+{
+	a->job = value;
+	return NULL;
+}
+
+static const char *set_queue(struct args *a, const char *value)
+{
+	a->queue = value;
+	return NULL;
+}
+
+static const char *set_reason(struct args *a, const char *value)
+{
+	a->reason = value;
+	return NULL;
+}
+
+static const char *set_match(struct args *a, const char *value)
+{
+	if (!strchr(value, '=') || *value == '=')
+		return "is NAME=REGEX";
+	const char **grown = reallocarray(a->matches, a->match_count + 1, sizeof(*grown));
+	if (!grown)
+		return "is too much for the memory";
+	a->matches = grown;
+	a->matches[a->match_count++] = value;
+	return NULL;
+}
+
+static const char *duration(const char *value, int64_t *ret_ms)
+{
+	return num_duration_ms(bytes_of(value), ret_ms) < 0 ? "is a duration: 500ms 30s 5m 2h 7d" : NULL;
+}
+
+static const char *set_older_than(struct args *a, const char *value)
+{
+	return duration(value, &a->older_than_ms);
+}
+
+static const char *set_limit(struct args *a, const char *value)
+{
+	return num_i64(bytes_of(value), &a->limit) < 0 || a->limit < 1 ? "is a number from 1 on" : NULL;
+}
+
+static const char *set_print(struct args *a, const char *value)
+{
+	(void)a;
+	return strcmp(value, "verbs") == 0 ? NULL : "is verbs";
+}
+
+static const char *set_event(struct args *a, const char *value)
+{
+	a->event = value;
+	return *value ? NULL : "wants a name";
+}
+
+static const char *set_id(struct args *a, const char *value)
+{
+	a->id = value;
+	return *value ? NULL : "wants an ID";
+}
+
+static const char *set_level(struct args *a, const char *value)
+{
+	a->level = event_level_named(bytes_of(value));
+	return a->level < 0 ? "is debug, info, notice, warning or error" : NULL;
+}
+
+static const char *count(const char *value, int64_t *ret_count)
+{
+	return num_i64(bytes_of(value), ret_count) < 0 || *ret_count < 0 ? "is a number from 0 on" : NULL;
+}
+
+static const char *set_timeout(struct args *a, const char *value)
+{
+	return duration(value, &a->timeout_ms);
+}
+
+static const char *set_max_waiting(struct args *a, const char *value)
+{
+	return count(value, &a->max_waiting);
+}
+
+static const char *set_max_age(struct args *a, const char *value)
+{
+	return duration(value, &a->max_age_ms);
+}
+
+static const char *set_max_dead(struct args *a, const char *value)
+{
+	return count(value, &a->max_dead);
+}
+
+static const char *set_nothing(struct args *a, const char *value)
+{
+	(void)a, (void)value;
+	return NULL;
+}
+
+/* clang-format off */
+const struct option_row option_rows[OPTION_COUNT] = {
+	[OPTION_CONFIG]     = { "config", 'c', "FILE", "the daemon's configuration (" DEFAULT_CONFIG ")", set_config },
+	[OPTION_JSON]       = { "json", 0, NULL, "one JSON object or array; the same as -o json", set_json },
+	[OPTION_OUTPUT]     = { "output", 'o', "FORMAT", "table, json, or jsonl (one JSON object a line)", set_output },
+	[OPTION_HELP]       = { "help", 'h', NULL, "say what there is; behind a verb: all about it", set_nothing },
+	[OPTION_VERSION]    = { "version", 'V', NULL, "say the version", set_nothing },
+	[OPTION_PRINT]      = { "print", 0, "WHAT", "verbs: what verbs and options there are, as JSON", set_print },
+	[OPTION_JOB]        = { "job", 'j', "JOB", "only this job", set_job },
+	[OPTION_QUEUE]      = { "queue", 'q', "STREAM[/GROUP]", "only this queue", set_queue },
+	[OPTION_REASON]     = { "reason", 0, "REASON", "only what failed for this reason (exit, signal, timeout, ...)", set_reason },
+	[OPTION_MATCH]      = { "match", 'm', "NAME=REGEX", "only entries with a field NAME that fits (POSIX extended); several must all fit", set_match },
+	[OPTION_OLDER_THAN] = { "older-than", 0, "DURATION", "only what is older: 30s 5m 2h 7d", set_older_than },
+	[OPTION_LIMIT]      = { "limit", 'n', "N", "no more than N", set_limit },
+	[OPTION_ALL]        = { "all", 0, NULL, "without any filter: all there is", set_nothing },
+	[OPTION_DRY_RUN]    = { "dry-run", 0, NULL, "only list what it would be", set_nothing },
+	[OPTION_YES]        = { "yes", 'y', NULL, "do not ask", set_nothing },
+	[OPTION_FOLLOW]     = { "follow", 'f', NULL, "go on with what is written from now on, also when the file is replaced", set_nothing },
+	[OPTION_EVENT]      = { "event", 'e', "NAME", "only events of this name; job.* takes all that begin so", set_event },
+	[OPTION_ID]         = { "id", 0, "ID", "only events about this entry", set_id },
+	[OPTION_LEVEL]      = { "level", 'l', "LEVEL", "only events that matter so much: debug, info, notice, warning, error", set_level },
+	[OPTION_TIMEOUT]    = { "timeout", 't', "DURATION", "give up after that", set_timeout },
+	[OPTION_MAX_WAITING] = { "max-waiting", 0, "N", "critical when more entries than N wait in a queue", set_max_waiting },
+	[OPTION_MAX_AGE]    = { "max-age", 0, "DURATION", "critical when the oldest waiting entry of a queue is older", set_max_age },
+	[OPTION_MAX_DEAD]   = { "max-dead", 0, "N", "critical when a queue has more dead letters than N", set_max_dead },
+	[OPTION_FIX]        = { "fix", 0, NULL, "put right what can be put right without losing anything", set_nothing },
+};
+/* clang-format on */

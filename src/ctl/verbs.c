@@ -1,0 +1,121 @@
+/* The table of verbs. What is not here does not exist; what is here works. */
+#include "ctl/verb.h"
+
+/* clang-format off */
+static const struct verb verbs[] = {
+	{ "status", "", "How it stands: the daemon, its workers, the queues",
+	  "Works without the daemon (then it is null in JSON), and without Redis as far as that goes: exit 69.",
+	  0, 0, 0, verb_status },
+	{ "queues", "", "What waits, runs, is parked and is dead, queue by queue",
+	  "A figure that Redis cannot tell is - (null in JSON).",
+	  TAKES_QUEUE, 0, 0, verb_queues },
+	{ "jobs", "", "The jobs of the configuration, with queue and pool", NULL,
+	  TAKES_QUEUE, 0, 0, verb_jobs },
+	{ "workers", "", "The workers of this host and what they do", NULL,
+	  0, 0, 0, verb_workers },
+	{ "running", "", "What runs on this host, the longest first", NULL,
+	  TAKES_QUEUE | TAKES(OPTION_OLDER_THAN) | TAKES(OPTION_LIMIT), 0, 0, verb_running },
+	{ "suspended", "", "The jobs that cannot run on this host because their command is missing", NULL,
+	  0, 0, 0, verb_suspended },
+	{ "add", "JOB [FIELD=VALUE...]", "Add an entry for a job; prints its ID",
+	  "FIELD=@FILE takes the value from a file, FIELD=@- from standard input, byte for byte.\n"
+	  "The fields of the job's match: are filled in where they are not given.",
+	  0, 1, -1, verb_add },
+	{ "explain", "ID", "Where an entry is now, and why",
+	  "State: waiting, running, parked, later, dead, acknowledged, gone (no longer in the stream) or unknown (exit 1).\n"
+	  "An ID that is in several queues: --job decides.",
+	  TAKES_QUEUE, 1, 1, verb_explain },
+	{ "retries", "", "What waits for its next attempt, the next due first", NULL,
+	  TAKES_FILTERS, 0, 0, verb_retries },
+	{ "retry", "[ID...]", "Let parked entries run now",
+	  "Which: IDs, or filters, or --all. With filters or --all it says the count and asks; where nobody can be asked it\n"
+	  "wants --yes.",
+	  TAKES_FILTERS | TAKES_CHANGE, 0, -1, verb_retry },
+	{ "dead ls", "", "The dead letters", NULL,
+	  TAKES_FILTERS, 0, 0, verb_dead_ls },
+	{ "dead show", "ID", "One dead letter in full: by its own ID or the entry's", NULL,
+	  TAKES_QUEUE, 1, 1, verb_dead_show },
+	{ "dead requeue", "[ID...]", "Give dead letters another life as new entries; prints the new IDs",
+	  "Which: IDs (the dead letter's or the entry's), or filters, or --all. With filters or --all it says the count\n"
+	  "and asks; where nobody can be asked it wants --yes.",
+	  TAKES_FILTERS | TAKES_CHANGE, 0, -1, verb_dead_requeue },
+	{ "dead purge", "[ID...]", "Remove dead letters for good",
+	  "Which: IDs (the dead letter's or the entry's), or filters, or --all. With filters or --all it says the count\n"
+	  "and asks; where nobody can be asked it wants --yes.",
+	  TAKES_FILTERS | TAKES_CHANGE, 0, -1, verb_dead_purge },
+	{ "dead edit", "ID [FIELD=VALUE...]", "Give a dead letter other fields; prints its new ID",
+	  "With fields: they take the place of those of their name, or stand behind; FIELD=@FILE and FIELD=@- as in add. Without:\n"
+	  "all fields in $VISUAL or $EDITOR. It stays a dead letter; dead requeue puts it back.",
+	  TAKES_QUEUE, 1, -1, verb_dead_edit },
+	{ "dead export", "[ID...]", "Dead letters as JSON lines that lose nothing, for dead import",
+	  "Which: IDs, or all that fit the filters. What is not UTF-8 is {\"b64\": ...}. They stay where they are.",
+	  TAKES_FILTERS, 0, -1, verb_dead_export },
+	{ "dead import", "[FILE]", "Put exported dead letters back; from FILE or standard input",
+	  "A dead letter that is there already is left alone, so it may be run again. The ID is kept where it can be.",
+	  TAKES_QUEUE | TAKES(OPTION_DRY_RUN), 0, 1, verb_dead_import },
+	{ "wait", "ID", "Wait until an entry is done",
+	  "Status: 0 it is done, 1 it is a dead letter or unknown, 75 --timeout passed. Redis going away is waited for, too.",
+	  TAKES_QUEUE | TAKES(OPTION_TIMEOUT), 1, 1, verb_wait },
+	{ "check", "", "Whether all is well, as a monitoring plugin: one line with performance data",
+	  "Each limit is for each queue by itself. A paused queue or a suspended job is a warning; what cannot be told, Redis or\n"
+	  "the configuration being the reason, is unknown. Status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
+	  VERB_ALONE | TAKES_QUEUE | TAKES(OPTION_MAX_WAITING) | TAKES(OPTION_MAX_AGE) | TAKES(OPTION_MAX_DEAD), 0, 0, verb_check },
+	{ "doctor", "", "Look at all that xackd stands on, and say what is wrong and what to do about it",
+	  "Configuration, files, handlers, limits; Redis's version, rights, persistence, memory, clock; keys, groups, consumers and\n"
+	  "sizes of each queue. A line each; where all is well, nothing. With --fix it puts right what cannot lose anything: rights\n"
+	  "of files that are too wide, due times that are missing, consumers that hold nothing. Status: 0 all is well, 1 warnings,\n"
+	  "2 errors.",
+	  VERB_ALONE | TAKES(OPTION_FIX), 0, 0, verb_doctor },
+	{ "events", "[FILE]", "The log in words, filtered",
+	  "Reads JSON lines from FILE or standard input (journalctl -u xackd -o cat | xackctl events); lines that are no events\n"
+	  "are left out. With -o json or jsonl the lines as they are.",
+	  VERB_ALONE | TAKES(OPTION_JOB) | TAKES(OPTION_EVENT) | TAKES(OPTION_ID) | TAKES(OPTION_LEVEL) | TAKES(OPTION_FOLLOW), 0, 1, verb_events },
+	{ "pause", "[JOB]", "Start nothing more of a queue, on any host; what runs goes on",
+	  "A pause is the whole queue's: a job that shares its queue is paused with --queue. Without JOB or --queue: all queues.",
+	  TAKES(OPTION_QUEUE), 0, 1, verb_pause },
+	{ "resume", "[JOB]", "Go on after a pause, and try suspended jobs again at once",
+	  "Without JOB or --queue: all queues.",
+	  TAKES(OPTION_QUEUE), 0, 1, verb_resume },
+};
+/* clang-format on */
+
+const struct verb *verb_table(size_t *ret_count)
+{
+	*ret_count = ARRAY_LEN(verbs);
+	return verbs;
+}
+
+/* How many of the words are this name; 0 = it is another. */
+static int words_of_name(const char *name, char *const *words, int count)
+{
+	for (int i = 0; i < count; i++) {
+		size_t n = strlen(words[i]);
+		if (strncmp(name, words[i], n) != 0 || (name[n] != ' ' && name[n] != '\0'))
+			return 0;
+		if (name[n] == '\0')
+			return i + 1;
+		name += n + 1;
+	}
+	return 0;
+}
+
+const struct verb *verb_find(char *const *words, int count, int *ret_used)
+{
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		*ret_used = words_of_name(verbs[i].name, words, count);
+		if (*ret_used > 0)
+			return &verbs[i];
+	}
+	*ret_used = 0;
+	return NULL;
+}
+
+bool verb_is_family(const char *name)
+{
+	size_t n = strlen(name);
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		if (strncmp(verbs[i].name, name, n) == 0 && verbs[i].name[n] == ' ')
+			return true;
+	}
+	return false;
+}
