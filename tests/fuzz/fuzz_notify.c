@@ -1,0 +1,58 @@
+/* What a handler says on fd 3, in chunks as they come through a pipe: the first byte is the size of the chunks. What was understood is within its
+ * bounds, and does not depend on how it was cut into chunks. */
+#include "fuzz.h"
+
+#include "base/attr.h"
+#include "base/json.h"
+#include "handler/lines.h"
+#include "handler/notify.h"
+
+static void take(void *user, struct bytes line, bool cut)
+{
+	notify_line(user, line, cut);
+}
+
+static void hear(struct lines *l, struct notify *n, struct bytes said, size_t chunk)
+{
+	lines_begin(l);
+	notify_begin(n);
+	while (said.n > 0) {
+		size_t step = said.n < chunk ? said.n : chunk;
+		lines_feed(l, (struct bytes){ said.p, step }, take, n);
+		said.p += step;
+		said.n -= step;
+	}
+	lines_end(l, take, n);
+}
+
+static void check(const struct notify *n)
+{
+	PROMISED(n->progress >= -1 && n->progress <= 100);
+	PROMISED(n->status_n <= NOTIFY_STATUS_MAX);
+	PROMISED(n->extend_ms >= -1);
+	for (size_t i = 0; i < n->status_n; i++)
+		PROMISED((unsigned char)n->status[i] >= ' ' && n->status[i] != 0x7f);
+	AUTO_BUF json = { 0 };
+	json_add_text(&json, (struct bytes){ n->status, n->status_n });
+	PROMISED(json.n >= 2);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct bytes rest = { (const char *)data, size };
+	size_t chunk = (size_t)next_byte(&rest) + 1;
+	struct lines *lines = malloc(sizeof(*lines));
+	struct notify once = { 0 }, pieces = { 0 };
+
+	if (!lines)
+		return 0;
+	hear(lines, &once, rest, rest.n ? rest.n : 1);
+	hear(lines, &pieces, rest, chunk);
+	check(&once);
+	PROMISED(once.progress == pieces.progress && once.extend_ms == pieces.extend_ms);
+	PROMISED(once.status_n == pieces.status_n && memcmp(once.status, pieces.status, once.status_n) == 0);
+	notify_done(&once);
+	notify_done(&pieces);
+	free(lines);
+	return 0;
+}
