@@ -141,8 +141,37 @@ static void say_places(const struct ctl *ctl, const char *id, const bool *has)
 	}
 }
 
-static int find_everywhere(struct ctl *ctl, struct connection *connection, const char *id, bool *has,
-			   size_t *ret_count, size_t *ret_queue, struct dead_letter *ret_letter)
+/* The letters that an ID names, over all queues. */
+struct finds {
+	bool *has;                 /* by queue */
+	size_t count, queue;       /* queue: of the first */
+	bool own;                  /* it is their own ID, not their entries' */
+	struct dead_letter letter; /* the first */
+};
+
+/* Takes the letter. A letter's own ID is that letter, whatever entry of another queue has the same. */
+static void add_find(struct finds *f, size_t queue_count, size_t queue, const char *id,
+		     struct dead_letter *letter)
+{
+	bool own = strcmp(letter->dead_id, id) == 0;
+	if (own && !f->own) {
+		f->own = true;
+		f->count = 0;
+		memset(f->has, 0, queue_count * sizeof(*f->has));
+		dead_letter_done(&f->letter);
+	}
+	f->has[queue] = own == f->own;
+	if (!f->has[queue] || f->count > 0) {
+		f->count += f->has[queue];
+		dead_letter_done(letter);
+		return;
+	}
+	f->letter = *letter;
+	f->queue = queue;
+	f->count = 1;
+}
+
+static int find_everywhere(struct ctl *ctl, struct connection *connection, const char *id, struct finds *f)
 {
 	for (size_t i = 0; i < ctl->config->queue_count; i++) {
 		struct dead_letter letter = { 0 };
@@ -150,13 +179,10 @@ static int find_everywhere(struct ctl *ctl, struct connection *connection, const
 		int r = desk_dead_find(connection, &ctl->keys[i], id, &letter, &error);
 		if (r < 0)
 			return ctl_redis_failed(ctl, i, r, &error);
-		has[i] = r == 0 && letter_chosen(ctl, i, &letter);
-		if (r == 0 && (!has[i] || *ret_count > 0))
+		if (r == 0 && letter_chosen(ctl, i, &letter))
+			add_find(f, ctl->config->queue_count, i, id, &letter);
+		else
 			dead_letter_done(&letter);
-		else if (has[i])
-			*ret_letter = letter;
-		if (has[i] && (*ret_count)++ == 0)
-			*ret_queue = i;
 	}
 	return 0;
 }
@@ -173,18 +199,17 @@ int letters_find(struct ctl *ctl, const char *id, size_t *ret_queue, struct dead
 	AUTO_FREE bool *has = calloc(ctl->config->queue_count + 1, sizeof(*has));
 	if (!has)
 		return ctl_say(CTL_NO, "out of memory");
-	struct dead_letter letter = { 0 };
-	size_t count = 0, queue = 0;
-	r = find_everywhere(ctl, connection, id, has, &count, &queue, &letter);
-	if (r == 0 && count == 1) {
-		*ret_letter = letter;
-		*ret_queue = queue;
+	struct finds found = { .has = has };
+	r = find_everywhere(ctl, connection, id, &found);
+	if (r == 0 && found.count == 1) {
+		*ret_letter = found.letter;
+		*ret_queue = found.queue;
 		return 0;
 	}
-	dead_letter_done(&letter);
+	dead_letter_done(&found.letter);
 	if (r != 0)
 		return r;
-	if (count == 0)
+	if (found.count == 0)
 		return ctl_say(CTL_NO, "there is no dead letter %s", id);
 	say_places(ctl, id, has);
 	return CTL_NO;

@@ -20,7 +20,7 @@ struct letters_end {
 MUST_CHECK int letters_walk(struct ctl *ctl, const struct filter *filter, const struct letters_end *until,
 			    letter_fn *fn, void *user);
 
-/* The letter with this ID (its own or the entry's) in the chosen queues. 0; CTL_NO, said, also when several
+/* The letter with this ID (its own, else the entry's) in the chosen queues. 0; CTL_NO, said, also when several
  * queues have one. */
 MUST_CHECK int letters_find(struct ctl *ctl, const char *id, size_t *ret_queue,
 			    struct dead_letter *ret_letter);

@@ -7,6 +7,9 @@
 -- id that it had stands in for it. More than 3,500 pairs are kept as one, as in bury.
 -- Crash: XADD is the first write; full memory refuses it before anything has changed.
 redis.call('XLEN', KEYS[1])
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local function text(n) return string.format('%.0f', n) end
 local old, id = ARGV[2], ARGV[3]
 local row = redis.call('XRANGE', KEYS[1], old, old)[1]
 local key = id ~= '' and id or old
@@ -27,6 +30,17 @@ else
   if named and #redis.call('XRANGE', KEYS[1], named, named) > 0 then return {1, named} end
 end
 
+-- The ID of a dead letter is nobody else's: of its millisecond it has a number that XADD's * gives to no entry.
+local number = 1000000 + t[2] % 1000 * 1000
+local function dead_add(add)
+  add[3] = text(now) .. '-' .. text(number)
+  number = number + 1
+  local dead_id = redis.pcall(unpack(add))
+  if type(dead_id) == 'string' then return dead_id end
+  add[3] = '*' -- the clock was set back: behind the last one; whatever else was refused is refused again
+  return redis.call(unpack(add))
+end
+
 local first = 5 + 2 * tonumber(ARGV[4])
 local own = {}
 for i = first, #ARGV do own[#own + 1] = ARGV[i] end
@@ -36,10 +50,7 @@ for i = 5, first - 1 do add[#add + 1] = ARGV[i] end
 for i = 1, #own do add[#add + 1] = own[i] end
 -- A stream only grows at its end: the ID that it had can be kept where nothing younger was there.
 local new = ARGV[1] == 'import' and redis.pcall(unpack(add))
-if type(new) ~= 'string' then
-  add[3] = '*'
-  new = redis.call(unpack(add))
-end
+if type(new) ~= 'string' then new = dead_add(add) end
 if ARGV[1] == 'edit' then
   redis.call('XDEL', KEYS[1], old)
   if named == old then

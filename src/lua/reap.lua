@@ -18,10 +18,21 @@ local group, from, host, parked = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
 local ran = {}
 for i = 7, #ARGV, 2 do ran[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
+-- The ID of a dead letter is nobody else's: of its millisecond it has a number that XADD's * gives to no entry.
+local number = 1000000 + t[2] % 1000 * 1000
+local function dead_add(add)
+  add[3] = text(now) .. '-' .. text(number)
+  number = number + 1
+  local dead_id = redis.pcall(unpack(add))
+  if type(dead_id) == 'string' then return dead_id end
+  add[3] = '*' -- the clock was set back: behind the last one; whatever else was refused is refused again
+  return redis.call(unpack(add))
+end
+
 local function bury_gone(id, delivery, given, attempts)
-  local dead_id = redis.call('XADD', KEYS[5], '*', 'xackd.meta', 8, 'xackd.id', id, 'xackd.stream', KEYS[1], 'xackd.group', group,
+  local dead_id = dead_add({'XADD', KEYS[5], '', 'xackd.meta', 8, 'xackd.id', id, 'xackd.stream', KEYS[1], 'xackd.group', group,
     'xackd.reason', 'payload_gone', 'xackd.detail', 'the entry was deleted while ' .. plain(from) .. ' held it',
-    'xackd.attempts', text(attempts), 'xackd.host', host, 'xackd.at', text(now))
+    'xackd.attempts', text(attempts), 'xackd.host', host, 'xackd.at', text(now)})
   redis.call('ZREM', KEYS[2], id)
   redis.call('HDEL', KEYS[3], id)
   redis.call('HSET', KEYS[4], id, '{"reason":"payload_gone","at_ms":' .. text(now) .. ',"delivery":' .. text(delivery) ..

@@ -281,6 +281,57 @@ def test_bury_keeps_pairs_as_they_were(q):
     assert q.bury(ME, i, 1, meta=META)[0] == 2 and len(q.dead()) == 1
 
 
+def parts(i):
+    ms, number = i.split("-")
+    return int(ms), int(number)
+
+
+def test_a_dead_letters_id_is_never_an_entrys(q):
+    """Neither one that XADD's * makes in the same millisecond, whoever writes the letter and however many at once."""
+    gone = [mine(q) for _ in range(100)]
+    for i in gone:
+        delete(q, i)
+    assert q.release(ME, *[(i, 1) for i in gone[:40]]) == 40
+    assert len(q.reap(ME)[4:]) == 60
+    buried = [mine(q) for _ in range(20)]
+    for i in buried:
+        assert q.bury(ME, i, 1, meta=META)[0] == 0
+    parked = mine(q)
+    idle(q, parked, 0, PARKED), delete(q, parked), q.r.zadd(q.key["due"], {parked: 1})
+    assert q.take(ME)[4][0].decode() == parked
+    left = mine(q, me="x")
+    idle(q, left, 5000, "x"), delete(q, left)
+    assert q.sweep(1000)[4][5] == 2
+    letters = [row[0] for row in q.dead()]
+    assert len(letters) == 122 and all(parts(i)[1] >= 1000000 for i in letters) and letters == sorted(letters, key=parts)
+
+
+def test_a_dead_letters_id_when_the_clock_was_set_back(q):
+    ahead = q.now() + 3600000
+    q.r.execute_command("XADD", q.key["dead"], "%d-1234567" % ahead, "xackd.meta", 1, "xackd.id", "1-1")
+    i = mine(q)
+    assert q.bury(ME, i, 1, meta=META)[4].decode() == "%d-1234568" % ahead and q.pending() == {}
+
+
+@pytest.mark.parametrize("what", ["bury", "reap", "release", "sweep", "take"])
+def test_a_dead_letter_that_cannot_be_written(q, what):
+    """What Redis refuses is said as it is, and the entry stays pending."""
+    i = mine(q, me=PARKED if what == "take" else ME)
+    if what == "sweep":
+        idle(q, i, 5000, ME)
+    if what != "bury":
+        delete(q, i)
+    q.r.zadd(q.key["due"], {i: 1})
+    q.r.set(q.key["dead"], "a text")
+    call = {"bury": lambda: q.bury(ME, i, 1, meta=META), "reap": lambda: q.reap(ME), "release": lambda: q.release(ME, (i, 1)),
+            "sweep": lambda: q.sweep(1000), "take": lambda: q.take(OTHER)}[what]
+    with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE"):
+        call()
+    assert i in q.pending() and note_of(q, i) is None
+    q.r.delete(q.key["dead"])
+    assert call() is not None and len(q.dead()) == 1
+
+
 def test_bury_is_fenced(q):
     i = mine(q)
     assert q.bury(OTHER, i, 1)[:3] == [1, ME.encode(), 1]

@@ -3,6 +3,7 @@
 Most of it needs no daemon: the queues are brought into each state by hand, key by key, as the protocol has them.
 """
 import base64
+import itertools
 import json
 import os
 import pty
@@ -18,6 +19,7 @@ from harness import PARKED, SLOW, XACKCTL, flat, wait_until
 UNKNOWN = "1700000000000-0"
 QUEUE_KEYS = {"stream", "group", "jobs", "length", "waiting", "running", "parked", "later", "dead", "oldest_waiting_ms",
               "oldest_running_ms", "paused", "suspended"}
+NUMBERS = itertools.count(1000000)  # a dead letter's ID is never an entry's
 DEAD_KEYS = {"dead_id", "id", "job", "reason", "detail", "attempts", "exit", "signal", "stderr", "at_ms", "fields"}
 
 
@@ -65,7 +67,8 @@ class Desk:
                   "attempts": 5, "exit": 3, "stderr": "it broke\n", "host": "h1", "at": now_ms(self.box)}
         values.update(meta)
         pairs = [("xackd." + name, value) for name, value in values.items() if value is not None]
-        dead_id = self.box.raw("XADD", self.box.key("dead", stream), "*", "xackd.meta", len(pairs), *flat(pairs),
+        own = "%d-%d" % (now_ms(self.box), next(NUMBERS))
+        dead_id = self.box.raw("XADD", self.box.key("dead", stream), own, "xackd.meta", len(pairs), *flat(pairs),
                                *(rows[0][1] if rows else [])).decode()
         self.box.r.xack(stream, "xackd", entry)
         self.box.r.hset(self.box.key("note", stream), entry, json.dumps(
@@ -524,6 +527,20 @@ def test_dead_letter_in_several_queues(shared):
     assert shared.json("dead", "show", "1700000000000-5", "--queue", "work")["dead_id"] == work
 
 
+def test_a_dead_letters_own_id_comes_first(shared):
+    """An entry of another queue may have it by accident."""
+    work, entry = shared.bury("work")
+    shared.box.add("media", {"type": "video"}, id=work)
+    assert shared.fetch(stream="media") == [work]
+    media = shared.bury("media", entry=work, job="video")[0]
+    for wanted, ids in ((work, (work, entry)), (media, (media,))):
+        for one in ids:
+            assert shared.json("dead", "show", one)["dead_id"] == wanted
+    assert shared.json("dead", "show", work, "--queue", "media")["dead_id"] == media
+    shared.ctl("dead", "requeue", work)
+    assert shared.box.dead() == [] and shared.box.dead("media")[0]["dead_id"] == media
+
+
 # ---- pause and resume ----
 
 def test_pause_and_resume(shared):
@@ -587,9 +604,9 @@ def on_terminal(*args, width=80, answer=b"", **env):
 
 def test_tables_fit_the_terminal(desk):
     desk.bury(fields={"long": "x" * 300, "wide": "日本語" * 50}, detail="d" * 200)
-    text, status = on_terminal("-c", desk.file, "dead", "ls", width=100, NO_COLOR="1")
+    text, status = on_terminal("-c", desk.file, "dead", "ls", width=106, NO_COLOR="1")
     assert status == 0 and "\x1b" not in text and "…" in text
-    assert all(len(line) <= 100 for line in text.split("\n")), text
+    assert all(len(line) <= 106 for line in text.split("\n")), text
     coloured, _ = on_terminal("-c", desk.file, "dead", "ls")
     assert "\x1b[1m" in coloured and "\x1b[0m" in coloured
     assert "\x1b" not in desk.ctl("dead", "ls").text, "no colours in a pipe"
