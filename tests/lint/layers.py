@@ -22,6 +22,7 @@ ROOMS = {
     "yaml.h": (("src/config/",), None),
     "jansson.h": (("src/base/json.h",), None),
     "ev.h": (("src/handler/", "src/ipc/", "src/worker/", "src/supervisor/", "src/ctl/"), None),
+    "microhttpd.h": (("src/supervisor/", "src/ctl/"), None),
     "systemd/": (("src/supervisor/", "src/log/"), 1),
 }
 
