@@ -24,7 +24,7 @@ int ctl_check_selection(const struct ctl *ctl)
 	const struct args *a = ctl->args;
 	bool all = args_given(a, OPTION_ALL);
 	/* Beside IDs, --job and --queue only say which of several is meant. */
-	uint32_t filters = a->given & (a->rest_count ? TAKES_FILTERS & ~TAKES_QUEUE : TAKES_FILTERS);
+	uint64_t filters = a->given & (a->rest_count ? TAKES_FILTERS & ~TAKES_QUEUE : TAKES_FILTERS);
 	if (a->rest_count > 0 && (all || filters))
 		return ctl_say(CTL_USAGE, "IDs or filters, not both");
 	if (a->rest_count == 0 && !all && !filters)

@@ -22,7 +22,7 @@ static void print_option(const struct option_row *row)
 	(void)printf("%s%*s%s\n", left, n < HELP_COLUMN ? HELP_COLUMN - n : 1, "", row->help);
 }
 
-static void print_options(uint32_t which)
+static void print_options(uint64_t which)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		if (which & TAKES(i))
@@ -110,7 +110,7 @@ static int read_options(int argc, char **argv, struct args *a)
 static int check_verb(const struct args *a)
 {
 	const struct verb *verb = a->verb;
-	uint32_t strange = a->given & ~(verb->options | TAKES_EVERYWHERE);
+	uint64_t strange = a->given & ~(verb->options | TAKES_EVERYWHERE);
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		if (strange & TAKES(i)) {
 			(void)ctl_say(CTL_USAGE, "%s has no option --%s", verb->name, option_rows[i].name);

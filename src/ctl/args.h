@@ -38,7 +38,7 @@ enum option_id {
 	OPTION_FIX,
 	OPTION_COUNT,
 };
-#define TAKES(id)   (1U << (id))
+#define TAKES(id)   (UINT64_C(1) << (id))
 #define TAKES_QUEUE (TAKES(OPTION_JOB) | TAKES(OPTION_QUEUE))
 #define TAKES_FILTERS                                                                          \
 	(TAKES_QUEUE | TAKES(OPTION_REASON) | TAKES(OPTION_MATCH) | TAKES(OPTION_OLDER_THAN) | \
@@ -65,7 +65,7 @@ struct args {
 	int64_t max_waiting; /* -1 = not given; so the next two */
 	int64_t max_age_ms;
 	int64_t max_dead;
-	uint32_t given; /* TAKES() bits */
+	uint64_t given; /* TAKES() bits */
 	const struct verb *verb;
 	char **rest; /* what stands behind the verb */
 	int rest_count;

@@ -14,7 +14,7 @@ static void add_member(struct buf *out, const char *name, const char *value)
 		buf_add_text(out, "null");
 }
 
-static void add_option_names(struct buf *out, const char *name, uint32_t which)
+static void add_option_names(struct buf *out, const char *name, uint64_t which)
 {
 	bool first = true;
 	json_add_name(out, name);

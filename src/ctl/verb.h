@@ -9,14 +9,14 @@
 #include "ctl/ctl.h"
 
 /* Reads no configuration, or does so by itself. */
-#define VERB_ALONE (1U << 31)
+#define VERB_ALONE (UINT64_C(1) << 63)
 
 struct verb {
 	const char *name;            /* "queues", "dead ls" */
 	const char *arguments;       /* for the usage line */
 	const char *summary;         /* one line */
 	const char *text;            /* the rest of `VERB --help`, NULL = none */
-	uint32_t options;            /* TAKES() bits, VERB_ALONE */
+	uint64_t options;            /* TAKES() bits, VERB_ALONE */
 	int least, most;             /* arguments behind the verb; most -1 = any number */
 	int (*run)(struct ctl *ctl); /* the exit code */
 };
