@@ -32,14 +32,35 @@ static int64_t upper_bound(unsigned bucket)
 	return (int64_t)(((end << top) - 1) >> MANTISSA_BITS);
 }
 
-void histogram_add(struct histogram *h, int64_t value_ms)
+static void add_to_bucket(struct histogram *h, unsigned bucket, uint64_t times)
+{
+	uint64_t room = UINT32_MAX - h->bucket[bucket];
+	if (times > room)
+		times = room;
+	h->bucket[bucket] += (uint32_t)times;
+	h->count += times;
+}
+
+void histogram_add_times(struct histogram *h, int64_t value_ms, uint64_t times)
 {
 	if (value_ms < 0)
 		value_ms = 0;
-	h->bucket[bucket_of((uint64_t)value_ms)]++;
-	h->count++;
-	if (value_ms > h->max)
+	add_to_bucket(h, bucket_of((uint64_t)value_ms), times);
+	if (times > 0 && value_ms > h->max)
 		h->max = value_ms;
+}
+
+void histogram_add(struct histogram *h, int64_t value_ms)
+{
+	histogram_add_times(h, value_ms, 1);
+}
+
+void histogram_merge(struct histogram *into, const struct histogram *from)
+{
+	for (unsigned i = 0; i < STATS_BUCKETS; i++)
+		add_to_bucket(into, i, from->bucket[i]);
+	if (from->max > into->max)
+		into->max = from->max;
 }
 
 int64_t histogram_quantile(const struct histogram *h, double quantile)

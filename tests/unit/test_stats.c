@@ -55,6 +55,33 @@ static void test_edges(void **state)
 	assert_int_equal(histogram_quantile(&h, 0.5), (int64_t)40 * 24 * 3600 * 1000);
 }
 
+static void test_merge_is_adding_all(void **state)
+{
+	(void)state;
+	struct histogram all = { 0 }, left = { 0 }, right = { 0 };
+	for (int64_t v = 0; v < 100000; v += 7) {
+		histogram_add(&all, v);
+		histogram_add(v % 3 ? &left : &right, v);
+	}
+	histogram_merge(&left, &right);
+	assert_memory_equal(&left, &all, sizeof(all));
+}
+
+static void test_many_at_once(void **state)
+{
+	(void)state;
+	struct histogram h = { 0 };
+	histogram_add_times(&h, 12, 99);
+	histogram_add_times(&h, 5000, 1);
+	histogram_add_times(&h, 1000000, 0);
+	assert_int_equal(h.count, 100);
+	assert_int_equal(h.max, 5000);
+	assert_int_equal(histogram_quantile(&h, 0.99), 12);
+	histogram_add_times(&h, 12, UINT64_MAX); /* cut, not around */
+	assert_int_equal(histogram_quantile(&h, 0.5), 12);
+	assert_int_equal(h.count, (uint64_t)UINT32_MAX + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -62,6 +89,8 @@ int main(void)
 		cmocka_unit_test(test_error_of_one_value),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_merge_is_adding_all),
+		cmocka_unit_test(test_many_at_once),
 	};
 	return RUN_GROUP(tests);
 }
