@@ -71,3 +71,22 @@ void parked_page_done(struct parked_page *p);
 MUST_CHECK int desk_parked_page(struct connection *c, const struct queue_keys *k, int64_t offset, int64_t max, struct parked_page *ret, struct redis_error *ret_error);
 /* Make one parked entry due now. 0, 1 = it is not parked. */
 MUST_CHECK int desk_retry(struct connection *c, const struct queue_keys *k, const char *id, struct redis_error *ret_error);
+
+/* For a live view, asked again and again: how many entries the group is done with, and the newest dead letters in short (texts cut). Each dead letter
+ * is read once: what is new since the newest that is known ("" = none) and the number that there were then, or, where that does not add up, all anew. */
+struct newest_letter {
+	char dead_id[ENTRY_ID_SIZE];
+	char id[ENTRY_ID_SIZE]; /* "" = not known */
+	char *job, *reason, *detail; /* NULL = absent; owned */
+	int64_t attempts, at_ms; /* -1 = absent */
+};
+struct newest {
+	int64_t done; /* delivered and not pending any more, dead ones too; -1 = Redis cannot tell */
+	int64_t dead; /* how many dead letters there are */
+	bool anew;    /* the rows stand in the place of what is known, else on top of it */
+	struct newest_letter *rows; /* the newest first */
+	size_t count;
+};
+void newest_done(struct newest *n);
+MUST_CHECK int desk_newest(struct connection *c, const struct queue_keys *k, const char *known_dead_id, int64_t known_dead, int64_t max, struct newest *ret,
+			   struct redis_error *ret_error);

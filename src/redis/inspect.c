@@ -27,6 +27,7 @@ static const struct probe probes[] = {
 	{ "XDEL on the dead letters", true, false, { "XDEL", "@dead", "x" } },
 	{ "XTRIM on the dead letters", true, false, { "XTRIM", "@dead", "MAXLEN", "x" } },
 	{ "XRANGE on the dead letters", true, false, { "XRANGE", "@dead", "x", "x" } },
+	{ "XREVRANGE on the dead letters", false, false, { "XREVRANGE", "@dead", "x", "x" } },
 	{ "ZADD on the due times", true, false, { "ZADD", "@due", "x", "m" } },
 	{ "ZREM on the due times", true, false, { "ZREM", "@due", "" } },
 	{ "ZRANGE on the due times", true, false, { "ZRANGE", "@due", "x", "x" } },

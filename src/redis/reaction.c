@@ -9,8 +9,8 @@
 
 /* Redis does not say which one is missing. */
 #define SCRIPTS_NEED                                                                                          \
-	"xreadgroup xack xclaim xautoclaim xpending xinfo xgroup xadd xdel xrange xlen xtrim zadd zrem zrange " \
-	"zrangebyscore zcard hset hget hdel hincrby hgetall hscan hexists exists time set expire"
+	"xreadgroup xack xclaim xautoclaim xpending xinfo xgroup xadd xdel xrange xrevrange xlen xtrim zadd zrem " \
+	"zrange zrangebyscore zcard hset hget hdel hincrby hgetall hscan hexists exists time set expire"
 
 /* clang-format off */
 static const struct reaction_row reaction_rows[] = {
