@@ -111,6 +111,7 @@ struct board_header {
 	_Atomic uint64_t reaper_dead;      /* dead letters that the reaper wrote */
 	_Atomic int64_t lease_ms_longest;
 	_Atomic uint32_t unblock_denied;   /* ACL forbids CLIENT UNBLOCK: workers must not block beyond the next due time, nor beyond 1 s */
+	_Atomic uint32_t remakes;          /* the sum of those of the queues */
 	_Atomic uint32_t redis_connected;  /* the reaper's connection */
 	_Atomic int64_t redis_since_mono_ms;
 };
@@ -124,6 +125,7 @@ struct queue_state {
 	_Atomic uint32_t paused;           /* the reaper saw its `paused` key */
 	_Atomic uint32_t delivered_lock;   /* private: of the highest ID that any worker of this host was given */
 	uint64_t delivered_ms, delivered_seq; /* private */
+	_Atomic uint32_t remakes;          /* raised before the reaper puts back what slots name in a group that was made again: workers put back the rest */
 	_Atomic uint32_t remade;           /* a worker made the group again and rang the bell: the reaper puts back what this host runs */
 };
 

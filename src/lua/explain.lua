@@ -19,7 +19,7 @@ local function less(x, y)
 end
 local function score(key)
   local s = redis.call('ZADD', key, 'XX', 'INCR', 0, id)
-  return s and string.format('%.0f', tonumber(s)) or ''
+  return s and tonumber(s) < 9e15 and string.format('%.0f', tonumber(s)) or '' -- 9e15: it was taken
 end
 
 local out = {0, '', -1, 0, tonumber(redis.call('HGET', KEYS[3], id) or 0) or 0, '', redis.call('HGET', KEYS[4], id) or '', '', 0, 0,

@@ -1,7 +1,8 @@
 -- gauges: the state of a queue, as of one moment. Its cost does not grow with the backlog, what is parked, or the dead letters.
 -- KEYS: stream, due, dead, paused, later, note
 -- ARGV: group, name of the parking consumer, 1 = count what a suspended job put back, too (looks at up to 10,000 notes)
--- Answers: {group is there 0|1, length, waiting (-1 = cannot be told), something waits 0|1, pending, parked, rows in due,
+-- Answers: {group is there 0|1, length, waiting (-1 = cannot be told), something waits 0|1, pending, parked, rows in due
+--           (but those that only say that an entry was taken, score 9e15),
 --           ms until the next is due (-1 none), later, dead, oldest waiting id, oldest id pending and not parked, paused 0|1,
 --           last delivered id, now, rows in due that are due, pending under consumers that are not xackd's,
 --           parked because a job is suspended (of the first 10,000)}
@@ -21,10 +22,10 @@ local function less(x, y)
 end
 
 local length = redis.call('XLEN', KEYS[1])
-local out = {0, length, -1, 0, 0, 0, redis.call('ZCARD', KEYS[2]), -1, redis.call('ZCARD', KEYS[5]), redis.call('XLEN', KEYS[3]),
+local out = {0, length, -1, 0, 0, 0, redis.call('ZCOUNT', KEYS[2], '-inf', '(9e15'), -1, redis.call('ZCARD', KEYS[5]), redis.call('XLEN', KEYS[3]),
   '', '', redis.call('EXISTS', KEYS[4]), '0-0', string.format('%.0f', now), redis.call('ZCOUNT', KEYS[2], '-inf', string.format('%.0f', now)), 0, 0}
 local following = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-if #following == 2 then out[8] = math.max(0, tonumber(following[2]) - now) end
+if #following == 2 and tonumber(following[2]) < 9e15 then out[8] = math.max(0, tonumber(following[2]) - now) end
 
 local group
 if redis.call('EXISTS', KEYS[1]) == 1 then
@@ -68,7 +69,7 @@ for i = 1, #holders do
   end
 end
 if ARGV[3] == '1' then
-  local ids = redis.call('ZRANGE', KEYS[2], 0, 9999)
+  local ids = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(9e15', 'LIMIT', 0, 10000)
   for i = 1, #ids do
     local note = redis.call('HGET', KEYS[6], ids[i])
     if note and string.find(note, '"reason":"spawn"', 1, true) then out[18] = out[18] + 1 end

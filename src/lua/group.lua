@@ -1,6 +1,8 @@
 -- group: the group is made if it is absent, where it had got to: at the highest ID that a host's row says was delivered, at 0
 -- if the stream is a new one (its last ID is below that), at the configured start if nothing is known. What has a due time is
--- put back under the parking consumer; workers put back what they run (put_back).
+-- put back under the parking consumer; workers put back what they hold (put_back). What had been taken (its row is far in the
+-- future) is its worker's, but the answer may have been lost with the group: the worker has the longest lease to claim it, then it is
+-- due.
 -- KEYS: stream, due, given, note, hosts
 -- ARGV: group, start (0 or $), name of the parking consumer, highest ID that the caller knows to have been delivered ('' = none)
 -- Answers: 1 made, 0 it was there
@@ -8,6 +10,8 @@
 -- what was never noted has only been given back. Rows of `given` beyond the start are dropped: those are delivered anew, from 1.
 -- Crash: XGROUP CREATE and all that follows is one step; this is the only use of FORCE.
 redis.call('ZREM', KEYS[2], '')
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function less_number(x, y)
   if #x ~= #y then return #x < #y end
   return x < y
@@ -30,7 +34,9 @@ end
 
 local known = string.match(ARGV[4] or '', '^%d+%-%d+$')
 local rows = redis.call('HGETALL', KEYS[5])
+local lease = 1000
 for i = 2, #rows, 2 do
+  lease = math.max(lease, tonumber(string.match(rows[i], '"lease_ms":(%d+)') or 0))
   local id = string.match(rows[i], '"delivered":"(%d+%-%d+)"')
   if id and (not known or less(known, id)) then known = id end
 end
@@ -45,7 +51,7 @@ local start = ARGV[2]
 if known then start = less(last, known) and '0' or known end
 local reached = start == '$' and last or start == '0' and '0-0' or start
 
-local due = redis.call('ZRANGE', KEYS[2], 0, -1)
+local due = redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')
 local given = redis.call('HGETALL', KEYS[3])
 local given_of = {}
 for i = 1, #given, 2 do given_of[given[i]] = tonumber(given[i + 1]) or 0 end
@@ -55,7 +61,7 @@ redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], start, 'MKSTREAM')
 for i = 1, #given, 2 do
   if not string.match(given[i], '^%d+%-%d+$') or less(reached, given[i]) then redis.call('HDEL', KEYS[3], given[i]) end
 end
-for i = 1, #due do
+for i = 1, #due, 2 do
   local id = due[i]
   if not string.match(id, '^%d+%-%d+$') or less(reached, id) then
     redis.call('ZREM', KEYS[2], id)
@@ -71,6 +77,7 @@ for i = 1, #due do
       if d then delivery = math.max(delivery, tonumber(d)) end
     end
     redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, id, 'RETRYCOUNT', delivery, 'FORCE', 'JUSTID')
+    if tonumber(due[i + 1]) >= 9e15 then redis.call('ZADD', KEYS[2], string.format('%.0f', now + lease), id) end
   end
 end
 return 1

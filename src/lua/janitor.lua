@@ -1,5 +1,6 @@
--- janitor: rows of given or note that belong to nothing any more: not pending, and no dead letter of theirs stands.
--- KEYS: stream, dead, the hash (given or note)
+-- janitor: rows of given or note that belong to nothing any more: not pending, and no dead letter of theirs stands; and rows of due
+-- that say of an entry that it was taken, when somebody else has acknowledged it since.
+-- KEYS: stream, dead, the hash (given or note), due
 -- ARGV: group, cursor of HSCAN, about how many
 -- Answers: {next cursor ('0' = the end), number removed}
 -- Crash: each removal stands alone. Without the group nothing is removed: what is due is still to be put back by these rows.
@@ -13,5 +14,12 @@ for i = 1, #rows, 2 do
     if dead_id then keep = #redis.call('XRANGE', KEYS[2], dead_id, dead_id) > 0 end
   end
   if not keep then removed = removed + redis.call('HDEL', KEYS[3], id) end
+end
+-- Far more than are ever in the hands of workers are not looked at from the beginning each time.
+local taken = redis.call('ZCOUNT', KEYS[4], '9e15', '+inf')
+local from = taken > 100 and redis.call('TIME')[2] % (taken - 99) or 0
+local ids = redis.call('ZRANGEBYSCORE', KEYS[4], '9e15', '+inf', 'LIMIT', from, 100)
+for i = 1, #ids do
+  if #redis.call('XPENDING', KEYS[1], ARGV[1], ids[i], ids[i], 1) == 0 then removed = removed + redis.call('ZREM', KEYS[4], ids[i]) end
 end
 return {step[1], removed}

@@ -5,7 +5,8 @@
 --           {id, delivery, given, note or '', {field, value, ...}}, ...}
 --   vanished: had a due time and is not pending any more; gone: deleted while it was parked, now a dead letter payload_gone
 -- A row of an entry that another consumer holds is dropped: it is a leftover, or the sign of life of a deleted entry's owner,
--- and its time is up.
+-- and its time is up. What is taken keeps its row, far in the future, until it is settled: should the group be destroyed before
+-- the caller has read the answer, nothing else tells of it (group).
 -- Crash: per entry the reads that can fail come first, then XCLAIM (propagated with its count). After the answer is lost the
 -- entry is pending under the consumer's name, as after a lost read.
 redis.call('ZREM', KEYS[2], '')
@@ -58,7 +59,7 @@ local function take(id)
     return 0
   end
   redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'RETRYCOUNT', p[4] + 1, 'JUSTID')
-  redis.call('ZREM', KEYS[2], id)
+  redis.call('ZADD', KEYS[2], '9e15', id)
   out[#out + 1] = {id, p[4] + 1, given, note, e[2]}
   return 1
 end
@@ -77,5 +78,5 @@ while left > 0 and looked < 200 do
   end
 end
 local following = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-if #following == 2 then out[2] = math.max(0, tonumber(following[2]) - now) end
+if #following == 2 and tonumber(following[2]) < 9e15 then out[2] = math.max(0, tonumber(following[2]) - now) end
 return out

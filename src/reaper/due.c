@@ -40,6 +40,8 @@ void reaper_put_back(struct reaper *r, struct reaped_queue *q)
 	size_t slots = atomic_load(&board_header(r->board)->slot_count);
 	AUTO_COMMAND cmd = { 0 };
 
+	atomic_fetch_add(&q->state->remakes, 1);
+	atomic_fetch_add(&board_header(r->board)->remakes, 1);
 	for (size_t i = 0; i < slots && reaper_ready(r); i++) {
 		const struct slot *slot = board_slot(r->board, i);
 		struct slot_identity id;
@@ -49,7 +51,8 @@ void reaper_put_back(struct reaper *r, struct reaped_queue *q)
 		slot_read(slot, &id, &run);
 		if (!reaper_same_queue(&run, q) || !run.id[0])
 			continue;
-		queue_build_put_back(&cmd, &q->keys, id.consumer, run.id, run.delivery);
+		queue_build_put_back(&cmd, &q->keys, id.consumer, false);
+		queue_add_put_back(&cmd, run.id, run.delivery);
 		KILL_POINT("host_put_back.before");
 		if (connection_call(r->conn, &cmd, CONNECTION_DEFAULT_TIMEOUT, &reply, &error) < 0)
 			return; /* the worker itself finds out when it renews or settles */

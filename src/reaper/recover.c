@@ -151,7 +151,8 @@ static bool put_back_run(struct reaper *r, struct reaped_queue *q, struct dead_w
 
 	if (d->put_back || !d->run.id[0] || !reaper_same_queue(&d->run, q))
 		return true;
-	queue_build_put_back(&cmd, &q->keys, d->identity.consumer, d->run.id, d->run.delivery);
+	queue_build_put_back(&cmd, &q->keys, d->identity.consumer, false);
+	queue_add_put_back(&cmd, d->run.id, d->run.delivery);
 	int failed = connection_call(r->conn, &cmd, CONNECTION_DEFAULT_TIMEOUT, &reply, &error);
 	if (failed < 0 && error.reaction == REACT_GROUP && !reaper_failed(r, q, &error)) /* it makes the group */
 		failed = connection_call(r->conn, &cmd, CONNECTION_DEFAULT_TIMEOUT, &reply, &error);
@@ -262,12 +263,28 @@ static void swept(struct reaper *r, struct reaped_queue *q, struct recovered_lis
 	recovered_list_done(list);
 }
 
+/* Whether others' entries are to be left alone for now. The clock is read anew: any call before this one may be what hung while Redis was
+ * frozen, and its owners then get their time, also where that call's answer tells no time. */
+static bool owners_come_first(struct reaper *r, struct reaped_queue *q)
+{
+	int64_t now = clock_mono_ms();
+
+	if (now - r->asked_mono_ms > q->longest_lease_ms / 4) {
+		r->asked_mono_ms = now;
+		for (size_t i = 0; i < r->queue_count; i++)
+			r->queues[i]->quiet_until_mono_ms = now + r->queues[i]->longest_lease_ms / 2;
+	}
+	return now < q->quiet_until_mono_ms;
+}
+
 static void sweep_step(struct reaper *r, struct reaped_queue *q, int64_t now)
 {
 	struct recovered_list list = { 0 };
 	struct redis_error error;
 
 	KILL_POINT("sweep.before");
+	if (owners_come_first(r, q))
+		return;
 	if (admin_sweep(r->conn, &q->keys, r->row.name, q->longest_lease_ms, q->def->foreign == FOREIGN_TAKE, q->sweep_cursor,
 			reaper_expected_now(r), &list, &error) < 0) {
 		(void)reaper_failed(r, q, &error);
@@ -287,7 +304,7 @@ static void look_at_consumers(struct reaper *r, struct reaped_queue *q, int64_t 
 		(void)reaper_failed(r, q, &error);
 		return;
 	}
-	for (size_t i = 0; i < list.count && reaper_ready(r) && now >= q->quiet_until_mono_ms; i++) {
+	for (size_t i = 0; i < list.count && reaper_ready(r); i++) {
 		const struct consumer_row *c = &list.rows[i];
 		struct recovered_list found = { 0 };
 		if (strcmp(c->name, XACKD_PARKED) == 0)
@@ -299,6 +316,8 @@ static void look_at_consumers(struct reaper *r, struct reaped_queue *q, int64_t 
 			continue;
 		}
 		KILL_POINT("sweep_one.before");
+		if (owners_come_first(r, q))
+			break;
 		if (admin_sweep_consumer(r->conn, &q->keys, r->row.name, q->longest_lease_ms, q->def->foreign == FOREIGN_TAKE, c->name,
 					 reaper_expected_now(r), &found, &error) < 0)
 			(void)reaper_failed(r, q, &error);
@@ -346,7 +365,7 @@ void reaper_sweep(struct reaper *r, struct reaped_queue *q, int64_t now)
 		q->silent_mono_ms = now + quarter;
 		look_at_consumers(r, q, now);
 	}
-	if (reaper_ready(r) && now >= q->sweep_mono_ms && now >= q->quiet_until_mono_ms) {
+	if (reaper_ready(r) && now >= q->sweep_mono_ms) {
 		q->sweep_mono_ms = now + (quarter < REAPER_TICK_MS ? quarter : REAPER_TICK_MS);
 		sweep_step(r, q, now);
 	}

@@ -105,10 +105,11 @@ int admin_janitor(struct connection *c, const struct queue_keys *k, uint64_t *cu
 	bool in_note = (*cursor & cursor_in_note) != 0;
 	uint64_t next = 0;
 
-	command_script(&cmd, "janitor", 3);
+	command_script(&cmd, "janitor", 4);
 	command_text(&cmd, k->stream);
 	command_text(&cmd, k->dead);
 	command_text(&cmd, in_note ? k->note : k->given);
+	command_text(&cmd, k->due);
 	command_text(&cmd, k->group);
 	command_u64(&cmd, *cursor & ~cursor_in_note);
 	command_i64(&cmd, JANITOR_ROWS);

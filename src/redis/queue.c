@@ -346,13 +346,19 @@ void queue_build_group(struct command *c, const struct queue_keys *k, enum start
 	command_text(c, known);
 }
 
-void queue_build_put_back(struct command *c, const struct queue_keys *k, const char *me, const char *id, int64_t delivery)
+void queue_build_put_back(struct command *c, const struct queue_keys *k, const char *me, bool another_group)
 {
 	command_script(c, "put_back", 2);
 	command_text(c, k->stream);
 	command_text(c, k->due);
 	command_text(c, k->group);
 	command_text(c, me);
+	command_text(c, XACKD_PARKED);
+	command_text(c, another_group ? "1" : "0");
+}
+
+void queue_add_put_back(struct command *c, const char *id, int64_t delivery)
+{
 	command_text(c, id);
 	command_i64(c, delivery);
 }

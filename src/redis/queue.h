@@ -130,8 +130,10 @@ void held_list_done(struct held_list *l);
 /* Make stream and group if absent : at the highest ID known to have been delivered (by the hosts' rows, and by the caller: "" = it knows of none), else at start; what `due` names is
  * put back under xackd:parked. Answer: 1 made, 0 was there. */
 void queue_build_group(struct command *c, const struct queue_keys *k, enum start_rule start, const char *known);
-/* After it was made again: put back what I run, under my name and delivery, unless it is pending or was never delivered. 1 = put back. */
-void queue_build_put_back(struct command *c, const struct queue_keys *k, const char *me, const char *id, int64_t delivery);
+/* After it was made again: put back what I hold (at least one, added one by one), under my name and with these deliveries, unless it is pending, was
+ * acknowledged (it was, where my name is in the group; unless I know that this is another group) or was never delivered. Answer: how many. */
+void queue_build_put_back(struct command *c, const struct queue_keys *k, const char *me, bool another_group);
+void queue_add_put_back(struct command *c, const char *id, int64_t delivery);
 
 /* A result that is only good or an error (CLIENT KILL, CLIENT UNBLOCK, …); integers are returned, status is 0. */
 MUST_CHECK int queue_parse_status(struct redisReply *reply, int64_t *ret_value, struct redis_error *ret_error);

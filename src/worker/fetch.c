@@ -453,8 +453,8 @@ static void on_group(void *user, struct redisReply *reply)
 		atomic_store(&board_queue(w->board, q->index)->remade, 1);
 		(void)!write(WORKER_FD_BELL, &one, sizeof(one));
 	}
-	if (error.reaction == REACT_NONE && w->run->stage != RUN_NONE && w->run->queue == q)
-		run_put_back(w);
+	if (error.reaction == REACT_NONE)
+		(void)put_back_send(w, q);
 	worker_step(w);
 }
 

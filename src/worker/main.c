@@ -119,6 +119,7 @@ static int setup(struct worker *w)
 		return -ENOMEM;
 	w->run = &w->the_run;
 	acks_init(w);
+	put_back_init(w);
 	r = speak_init(w);
 	if (r == 0)
 		r = ahead_init(w);

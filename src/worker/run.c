@@ -216,34 +216,6 @@ static void lease_is_lost(struct worker *w, struct run *r)
 		handler_stop(w->handler, END_LEASE_LOST, r->job->kill_grace_ms);
 }
 
-static void on_put_back(void *user, struct redisReply *reply)
-{
-	struct worker *w = user;
-	struct run *r = w->run;
-	struct redis_error error;
-	int64_t put = 0;
-
-	if (!link_answered(w, reply))
-		return;
-	if (queue_parse_status(reply, &put, &error) < 0)
-		link_refused(w, &error, r->queue);
-	else
-		r->put_back_tried = true;
-	KILL_POINT("put_back.after");
-	if (r->stage == RUN_HANDLER || r->stage == RUN_CHECKING)
-		w->renew_due = true; /* tells whether it is ours now */
-	worker_step(w);
-}
-
-void run_put_back(struct worker *w)
-{
-	struct run *r = w->run;
-
-	KILL_POINT("put_back.before");
-	queue_build_put_back(&w->cmd, &r->queue->keys, w->consumer, r->entry.id, r->entry.delivery);
-	link_ask(w, CONNECTION_DEFAULT_TIMEOUT, true, on_put_back, w);
-}
-
 static void on_renew(void *user, struct redisReply *reply)
 {
 	struct worker *w = user;
@@ -269,7 +241,7 @@ static void on_renew(void *user, struct redisReply *reply)
 	}
 	r->payload_gone = r->payload_gone || gone;
 	if (result == RENEW_GONE && !r->put_back_tried) {
-		run_put_back(w);
+		(void)put_back_send(w, r->queue);
 	} else if (result != RENEWED) {
 		lease_is_lost(w, r);
 	} else {

@@ -21,7 +21,7 @@ static enum settle_kind kind_of(const struct worker *w, const struct run *r)
 {
 	switch (r->outcome.verdict) {
 	case VERDICT_ACK:
-		return r->entry.delivery == 1 && !r->payload_gone && settle_lease_surely_ours(w, r) ? SETTLE_XACK : SETTLE_ACK;
+		return r->entry.delivery == 1 && !r->payload_gone && !r->put_back && settle_lease_surely_ours(w, r) ? SETTLE_XACK : SETTLE_ACK;
 	case VERDICT_RETRY:
 		return SETTLE_PARK;
 	case VERDICT_DEAD:
@@ -202,7 +202,7 @@ static void on_settled(void *user, struct redisReply *reply)
 	if (a.result == SETTLED_PAYLOAD_GONE) {
 		bury_with_pairs(r);
 	} else if (a.result == SETTLED_GONE && r->settle != SETTLE_ACK && !r->resent && !r->put_back_tried) {
-		run_put_back(w); /* a failure must not be lost with a group that was destroyed; then it is settled again */
+		(void)put_back_send(w, r->queue); /* a failure must not be lost with a group that was destroyed; then it is settled again */
 	} else {
 		if (done_by_the_first(r, &a))
 			a.result = SETTLED;
@@ -216,7 +216,7 @@ static void on_settled(void *user, struct redisReply *reply)
 
 void settle_send(struct worker *w, struct run *r)
 {
-	if (r->settle == SETTLE_XACK && (r->resent || !settle_lease_surely_ours(w, r) || acks_full(w)))
+	if (r->settle == SETTLE_XACK && (r->resent || r->put_back || !settle_lease_surely_ours(w, r) || acks_full(w)))
 		r->settle = SETTLE_ACK;
 	if (r->settle == SETTLE_XACK) {
 		acks_keep(w);

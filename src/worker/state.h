@@ -28,6 +28,7 @@ struct work_queue {
 	int64_t refused_until_mono_ms; /* Redis refuses this one (wrong type, no right): the others go on */
 	int64_t nothing_due_at;     /* the due time that a take found nothing for: not asked again until it changes */
 	int64_t credit;             /* for the weighted order */
+	uint32_t remakes;           /* of the scoreboard, when it was last known that what we hold is in the group */
 };
 
 enum run_stage {
@@ -55,6 +56,7 @@ struct run {
 	bool sent;                   /* the settling call is or was on its way */
 	bool resent;                 /* the settling call may have been executed already */
 	bool put_back_tried;         /* since it was last seen pending */
+	bool put_back;               /* it was: it has a row in `due`, which a plain XACK would leave there */
 	bool with_pairs;             /* BURY must send the pairs: the entry is gone from the stream */
 	enum settle_kind settle;
 	struct outcome outcome;
@@ -96,6 +98,7 @@ struct window {
 	ev_timer timeout, poll, grace, renew;
 	bool renew_due;
 	size_t renewing;
+	bool gone;               /* a renewal found one that is not pending */
 	int64_t renew_boot_ms;
 };
 
@@ -173,6 +176,11 @@ struct worker {
 	size_t surplus_asked;        /* so many of its last ones are on their way */
 	ev_timer nap;                /* nothing may be fetched for now */
 	struct work_queue *group_wanted; /* NOGROUP was said for it */
+
+	/* put_back.c */
+	uint32_t remakes;            /* of any queue */
+	uint32_t put_back_remakes;   /* of the queue whose entries are being put back */
+	struct work_queue *put_back_queue;
 
 	/* run.c, settle.c */
 	struct handler *handler;
@@ -263,10 +271,15 @@ bool run_last_was_lost(const struct entry *e); /* its note says so */
 void run_show(struct worker *w, const struct run *r); /* in the slot */
 void run_check_lease(struct worker *w);  /* stage CHECKING, or the renewal of a running handler */
 void run_renewed_timer(struct worker *w);
-/* It is not pending: was it acknowledged by someone, or was the group made again? Then it is put back, else the lease is lost. */
-void run_put_back(struct worker *w);
 void run_clear(struct worker *w); /* nothing is in our hands but acknowledgements */
 void run_idle(struct worker *w);  /* if nothing at all is: the slot says so */
+
+/* put_back.c */
+void put_back_init(struct worker *w);
+/* An entry of this queue is not pending: was it acknowledged by someone, or was the group made again? Then all that is held of it is put
+ * back. False: nothing is held. */
+bool put_back_send(struct worker *w, struct work_queue *q);
+bool put_back_again(struct worker *w); /* the reaper says that a group was made again: true when something is on its way */
 
 /* settle.c */
 /* Decide how this run is settled, from r->outcome. */

@@ -52,6 +52,8 @@ static void step(struct worker *w)
 		fetch_make_group(w);
 		return;
 	}
+	if (put_back_again(w))
+		return;
 	if (w->surplus.count > 0) {
 		fetch_give_back(w);
 		return;

@@ -146,12 +146,17 @@ static void on_renewed(void *user, struct redisReply *reply)
 		link_refused(w, &error, r->queue);
 	} else if (result == RENEWED) {
 		link_good(w);
+		r->put_back_tried = false;
 		r->lease_boot_ms = win->renew_boot_ms;
 		r->payload_gone = r->payload_gone || gone;
+	} else if (result == RENEW_GONE && !r->put_back_tried) {
+		win->gone = true;
 	} else if (!r->lease_lost) {
 		r->lease_lost = true;
 		speak_lease_lost(w, r, NULL, 0);
 	}
+	if (w->requests == 0 && win->gone && put_back_send(w, r->queue)) /* then renewed again */
+		win->gone = false;
 	worker_step(w);
 }
 
@@ -166,6 +171,7 @@ void window_renew(struct worker *w)
 		return;
 	arm(w, &win->renew, win->queue->def->lease_ms / 3);
 	win->renewing = 0;
+	win->gone = false;
 	win->renew_boot_ms = clock_boot_ms();
 	for (size_t i = 0; i < win->count && w->link_epoch == epoch && link_ready(w); i++) {
 		const struct run *r = &win->runs[i];

@@ -11,6 +11,7 @@ import redis
 HERE = os.path.dirname(os.path.abspath(__file__))
 LUA = os.path.join(HERE, "..", "..", "src", "lua")
 PARKED = "xackd:parked"
+TAKEN = 9e15  # the score of an entry that was taken, in due
 
 
 class PrivateRedis:
@@ -83,8 +84,9 @@ class Queue:
     def group(self, start="0", delivered=""):
         return self.call("group", ["stream", "due", "given", "note", "hosts"], self.g, start, PARKED, delivered)
 
-    def put_back(self, me, i, delivery):
-        return self.call("put_back", ["stream", "due"], self.g, me, i, delivery)
+    def put_back(self, me, *held, another_group=0):
+        """held: id, delivery, id, delivery ..."""
+        return self.call("put_back", ["stream", "due"], self.g, me, PARKED, another_group, *held)
 
     def reap(self, consumer, ran=(), all_ran=0, rows=100):
         flat = [x for pair in ran for x in pair]

@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from redis_private import LUA, PARKED, PrivateRedis, Queue
+from redis_private import LUA, PARKED, TAKEN, PrivateRedis, Queue
 
 ME, OTHER = "h1/default/0/00112233445566aa", "h2/default/0/00112233445566bb"
 NOTE = '{"reason":"exit","detail":"exit 3","exit":3,"attempt":1}'
@@ -121,7 +121,9 @@ def test_take_in_order_of_due(q):
     assert (delivery, given, pairs) == (2, 0, [b"n", b"2"])
     assert json.loads(note)["reason"] == "exit" and json.loads(note)["delivery"] == 1
     assert q.pending()[ids[2]] == (OTHER, 2)
-    assert list(q.due()) == [ids[0]] and answer[1] == 0, "still parked and due now"
+    assert list(q.due()) == [ids[0], ids[2], ids[1]] or list(q.due()) == [ids[0], ids[1], ids[2]]
+    assert [q.due()[i] for i in ids] == [q.due()[ids[0]], TAKEN, TAKEN] and answer[1] == 0, "still parked and due now"
+    assert q.take(OTHER)[5][0].decode() == ids[0] and q.take(OTHER)[1] == -1 and q.gauges()["due_count"] == 0
 
 
 def test_take_paused(q):
@@ -137,6 +139,8 @@ def test_take_vanished(q):
     q.r.xack(q.s, q.g, i)
     answer = q.take(ME)
     assert answer[3] == [i.encode()] and answer[5][0].decode() == k
+    assert q.due() == {k: TAKEN}
+    q.ack(ME, k, 2)
     assert q.due() == {}
 
 
@@ -478,6 +482,42 @@ def test_group_is_made_again_where_it_had_got_to(q):
     assert [(row[0].decode(), row[1] - row[2]) for row in answer[5:]] == [(parked, 3), (given, 1)], "attempts are what they were"
 
 
+def test_what_was_taken_outlives_a_destroyed_group(q):
+    """The answer of take was lost: the row that take leaves is the only trace. Its worker has a lease to claim it."""
+    lost, known, newer = mine(q), mine(q), mine(q)
+    for i in (lost, known):
+        q.park(ME, i, 1, 0, NOTE)
+    q.take(ME, 2)
+    renew(q, "h1")
+    q.r.xgroup_destroy(q.s, q.g)
+    before = q.now()
+    assert q.group() == 1
+    assert q.pending() == {lost: (PARKED, 1), known: (PARKED, 1)}
+    assert min(q.due().values()) >= before + 1000 and max(q.due().values()) < TAKEN
+    assert q.put_back(ME, known, 2, newer, 1) == 2, "the one is claimed, the other was never parked"
+    assert q.pending() == {lost: (PARKED, 1), known: (ME, 2), newer: (ME, 1)} and q.due()[known] == q.due()[newer] == TAKEN
+    q.r.zadd(q.key["due"], {lost: 1})
+    assert [(row[0].decode(), row[1]) for row in q.take(OTHER, 9)[5:]] == [(lost, 2)]
+    assert q.put_back(ME, lost, 2) == 0 and q.put_back("h1/p/9/0000000000000009", lost, 2) == 0, "another has it"
+    for i, me in ((lost, OTHER), (known, ME)):
+        q.ack(me, i, 2)
+    q.ack(ME, newer, 1)
+    assert q.due() == {} and q.pending() == {}
+
+
+def test_put_back_where_the_name_is_known_already(q):
+    """The reaper put one back, so the worker's name is there; the worker knows that, and brings the rest."""
+    first, second, done = mine(q), mine(q), mine(q)
+    renew(q, "h1")
+    q.r.xgroup_destroy(q.s, q.g)
+    q.group()
+    assert q.put_back(ME, first, 1) == 1
+    q.ack(ME, done, 1)
+    assert q.put_back(ME, first, 1, second, 1) == 0, "not pending, and the name is there: acknowledged"
+    assert q.put_back(ME, first, 1, second, 1, another_group=1) == 1
+    assert q.pending() == {first: (ME, 1), second: (ME, 1)}
+
+
 def test_group_attempts_after_given_back_notes(q):
     """delivery 1 failed (attempt 1), 2 and 3 given back, one of them with a note of its own."""
     i = mine(q)
@@ -761,8 +801,10 @@ def test_janitor(q, name):
     q.r.xack(q.s, q.g, done)
     for i in (pending, done, "rubbish"):
         q.r.hset(q.key[name], i, q.r.hget(q.key[name], i) or '{"dead_id":"1-1"}')
-    call = lambda: q.call("janitor", ["stream", "dead", name], q.g, "0", 100)
+    call = lambda: q.call("janitor", ["stream", "dead", name, "due"], q.g, "0", 100)
     assert call() == [b"0", 2]
+    q.r.zadd(q.key["due"], {done: TAKEN})
+    assert call() == [b"0", 1] and list(q.due()) == [pending], "it was taken, and acknowledged by somebody else"
     assert sorted(k.decode() for k in q.r.hkeys(q.key[name])) == sorted([pending] + ([dead] if name == "note" else []))
     q.call("purge", ["dead", "note"], q.dead()[0][0])
     assert note_of(q, dead) is None, "purge takes the note along"
