@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/fault.h"
 #include "domain/job.h"
+#include "ipc/tally.h"
 
 enum worker_state {
 	WORKER_NONE,       /* the slot has no process */
@@ -91,6 +92,7 @@ struct job_state {
 	_Atomic int64_t probe_delay_ms;    /* 1 s … 15 s */
 	_Atomic uint32_t missing_count;    /* different entries in a row that ended with 126 or 127 */
 	_Atomic uint64_t missing_id[3];    /* their hashes */
+	struct job_tally tally;
 };
 
 struct board_header {
@@ -114,6 +116,8 @@ struct board_header {
 	_Atomic uint32_t remakes;          /* the sum of those of the queues */
 	_Atomic uint32_t redis_connected;  /* the reaper's connection */
 	_Atomic int64_t redis_since_mono_ms;
+	_Atomic uint64_t reaper_reconnects;
+	_Atomic uint64_t output_dropped;   /* lines of handlers that wrote too fast */
 };
 
 /* From the reaper to the workers. */
@@ -127,6 +131,7 @@ struct queue_state {
 	uint64_t delivered_ms, delivered_seq; /* private */
 	_Atomic uint32_t remakes;          /* raised before the reaper puts back what slots name in a group that was made again: workers put back the rest */
 	_Atomic uint32_t remade;           /* a worker made the group again and rang the bell: the reaper puts back what this host runs */
+	struct queue_tally tally;
 };
 
 struct board; /* the mapping */

@@ -98,6 +98,8 @@ static void became_ready(struct reaper *r, int64_t now)
 	struct board_header *header = board_header(r->board);
 
 	r->failures = 0;
+	if (r->was_ready)
+		tally_add(&header->reaper_reconnects, 1);
 	r->was_ready = true;
 	r->last_error[0] = '\0';
 	atomic_store(&header->redis_connected, 1);

@@ -33,38 +33,45 @@ static bool of_our_form(const char *consumer)
 	return slashes == 3 && last && strlen(last + 1) == 16;
 }
 
-static const char *why_silent(const struct reaper *r, const char *consumer)
+static enum tally_recovery why_silent(const struct reaper *r, const char *consumer)
 {
 	if (!of_our_form(consumer))
-		return "foreign";
-	return of_this_host(r, consumer) ? "worker_died" : "host_lost";
+		return TALLY_FOREIGN;
+	return of_this_host(r, consumer) ? TALLY_WORKER_DIED : TALLY_HOST_LOST;
 }
 
-static void say_released(struct reaper *r, const struct recovered *e, const char *why, const struct dead_worker *d, const struct event_about *about)
+static void say_released(struct reaper *r, struct reaped_queue *q, const struct recovered *e, enum tally_recovery why, const struct dead_worker *d,
+			 const struct event_about *about)
 {
-	if (d && slot_done_has(&d->done, e->id))
-		event(r->o.log, JOB_RECOVERED, about, F_TEXT("from", e->from), F_I64("idle_ms", e->idle_ms), F_TEXT("why", why),
+	if (d && slot_done_has(&d->done, e->id)) {
+		tally_add(&q->state->tally.recovered[why], 1);
+		event(r->o.log, JOB_RECOVERED, about, F_TEXT("from", e->from), F_I64("idle_ms", e->idle_ms), F_TEXT("why", tally_recovery_name(why)),
 		      F_I64("delivery", e->delivery), F_TEXT("detail", "it had succeeded, but that could not be settled: it runs again as the same attempt"));
-	else
+	} else {
 		event(r->o.log, JOB_RELEASED, about, F_TEXT("from", e->from), F_TEXT("why", "delivered, but not what its worker was running"));
+	}
 }
 
-static void say_recovered(struct reaper *r, struct reaped_queue *q, const struct recovered *e, const char *why, const struct dead_worker *d)
+/* d: the dead worker that held it; NULL: found by its silence. */
+static void say_recovered(struct reaper *r, struct reaped_queue *q, const struct recovered *e, const struct dead_worker *d)
 {
 	struct event_about about = reaper_about(q, e->id);
+	enum tally_recovery why = !d ? why_silent(r, e->from) : d->earlier_life ? TALLY_EARLIER_LIFE : TALLY_WORKER_DIED;
 
 	if (d && d->run.job_name[0] && strcmp(d->run.id, e->id) == 0)
 		about.job = d->run.job_name;
 	about.attempt = e->attempt;
 	switch (e->kind) {
 	case RECOVERED_PARKED:
+		tally_add(&q->state->tally.recovered[why], 1);
 		event(r->o.log, JOB_RECOVERED, &about, F_TEXT("from", e->from), F_I64("idle_ms", e->idle_ms),
-		      F_TEXT("why", why ? why : why_silent(r, e->from)), F_I64("delivery", e->delivery));
+		      F_TEXT("why", tally_recovery_name(why)), F_I64("delivery", e->delivery));
 		break;
 	case RECOVERED_RELEASED:
-		say_released(r, e, why, d, &about);
+		say_released(r, q, e, why, d, &about);
 		break;
 	case RECOVERED_BURIED:
+		tally_add(&q->state->tally.dead[REASON_PAYLOAD_GONE], 1);
 		atomic_fetch_add(&board_header(r->board)->reaper_dead, 1);
 		event(r->o.log, JOB_DEAD, &about, F_TEXT("reason", "payload_gone"),
 		      F_TEXT("detail", "the entry was deleted or trimmed while it was pending"), F_I64("attempts", e->attempt),
@@ -73,12 +80,12 @@ static void say_recovered(struct reaper *r, struct reaped_queue *q, const struct
 	}
 }
 
-static void say_all(struct reaper *r, struct reaped_queue *q, const struct recovered_list *l, const char *why, const struct dead_worker *d)
+static void say_all(struct reaper *r, struct reaped_queue *q, const struct recovered_list *l, const struct dead_worker *d)
 {
 	bool some = false;
 
 	for (size_t i = 0; i < l->count; i++) {
-		say_recovered(r, q, &l->rows[i], why, d);
+		say_recovered(r, q, &l->rows[i], d);
 		some = some || l->rows[i].kind != RECOVERED_BURIED;
 	}
 	if (some)
@@ -119,7 +126,6 @@ static bool reap_from(struct reaper *r, struct reaped_queue *q, const struct dea
 	bool here = d->crashed && reaper_same_queue(&d->run, q);
 	/* Died before it could say what it held: then it counts, or an entry that kills whoever reads it would come back for ever. */
 	bool all_ran = d->crashed && d->run.queue < 0 && first;
-	const char *why = d->earlier_life ? "earlier_life" : "worker_died";
 	bool more = true;
 
 	memcpy(ran.id, d->run.id, sizeof(ran.id));
@@ -134,7 +140,7 @@ static bool reap_from(struct reaper *r, struct reaped_queue *q, const struct dea
 		}
 		KILL_POINT_IF(first, "reap.after");
 		reaper_note_now(r, list.redis_now_ms);
-		say_all(r, q, &list, why, d);
+		say_all(r, q, &list, d);
 		more = list.more;
 		recovered_list_done(&list);
 	}
@@ -259,7 +265,7 @@ static void swept(struct reaper *r, struct reaped_queue *q, struct recovered_lis
 	reaper_note_now(r, list->redis_now_ms);
 	if (list->late) /* Redis or we were frozen, or its clock was set: the owners come first */
 		q->quiet_until_mono_ms = now + q->longest_lease_ms / 2;
-	say_all(r, q, list, NULL, NULL);
+	say_all(r, q, list, NULL);
 	recovered_list_done(list);
 }
 

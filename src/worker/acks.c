@@ -162,6 +162,7 @@ static void speak_missing(struct worker *w, const struct run *r, size_t missing)
 	const struct event_about about = { .worker = w->name, .job = r->job->name, .stream = r->queue->def->stream, .group = r->queue->def->group };
 
 	atomic_fetch_add(&w->slot->counters.stale, missing);
+	tally_add(&board_job(w->board, r->job->index)->tally.outcome[TALLY_STALE], missing);
 	event(w->log, JOB_STALE_ACK, &about, F_I64("count", (int64_t)missing), F_I64("of", (int64_t)r->together),
 	      F_TEXT("why", "no longer pending, among those acknowledged together"));
 }

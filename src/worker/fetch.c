@@ -83,12 +83,17 @@ static void began(struct worker *w, struct work_queue *q, struct entry_list *lis
 
 static void speak_vanished(struct worker *w, const struct work_queue *q, const struct take_answer *a)
 {
+	struct queue_tally *tally = &board_queue(w->board, q->index)->tally;
+
+	if (a->vanished_count > 0)
+		tally_add(&tally->vanished, a->vanished_count);
 	for (size_t i = 0; i < a->vanished_count; i++)
 		event(w->log, JOB_VANISHED,
 		      (&(struct event_about){ .stream = q->def->stream, .group = q->def->group, .id = a->vanished[i], .worker = w->name }),
 		      F_I64("count", 1));
 	for (size_t i = 0; i < a->gone_count; i++) {
 		atomic_fetch_add(&w->slot->counters.dead, 1);
+		tally_add(&tally->dead[REASON_PAYLOAD_GONE], 1);
 		event(w->log, JOB_DEAD,
 		      (&(struct event_about){ .stream = q->def->stream, .group = q->def->group, .id = a->gone[i], .worker = w->name }),
 		      F_TEXT("reason", reason_name(REASON_PAYLOAD_GONE)), F_TEXT("detail", "the entry was deleted while it was parked"),

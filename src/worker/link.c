@@ -87,7 +87,6 @@ static void went_down(struct worker *w, const struct redis_error *error)
 		snprintf(w->old_run_id, sizeof(w->old_run_id), "%s", facts->run_id);
 	}
 	slot_set_client(w->slot, 0, "");
-	atomic_fetch_add(&w->slot->counters.reconnects, 1);
 	w->requests = 0;
 	w->link_epoch++;
 	w->recover = RECOVER_KILL;
@@ -125,6 +124,8 @@ static void on_state(void *user, enum connection_state state, const struct redis
 		slot_set_client(w->slot, facts->client_id, facts->run_id);
 		if (!w->ever_ready)
 			w->recover = RECOVER_DONE; /* a name that no one ever used holds nothing */
+		else
+			atomic_fetch_add(&w->slot->counters.reconnects, 1);
 		w->ever_ready = true;
 		event_at(w->log, REDIS_CONNECTED, EVENT_DEBUG, (&(struct event_about){ .worker = w->name, .pid = getpid() }),
 			 F_I64("client_id", facts->client_id), F_TEXT("version", facts->version));

@@ -260,6 +260,7 @@ static void on_dropped(void *user, int64_t lines, int64_t bytes)
 {
 	struct worker *w = user;
 	struct event_about whose = about(w);
+	tally_add(&board_header(w->board)->output_dropped, (uint64_t)lines);
 	event(w->log, LOG_DROPPED, &whose, F_I64("count", lines), F_I64("bytes", bytes), F_TEXT("why", "the handler writes too fast"));
 }
 

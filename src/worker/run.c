@@ -284,6 +284,7 @@ static void on_dropped(void *user, int64_t lines, int64_t bytes)
 {
 	struct worker *w = user;
 	struct event_about about = speak_about(w, w->run);
+	tally_add(&board_header(w->board)->output_dropped, (uint64_t)lines);
 	event(w->log, LOG_DROPPED, &about, F_I64("count", lines), F_I64("bytes", bytes), F_TEXT("why", "the handler writes too fast"));
 }
 

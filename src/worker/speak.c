@@ -101,6 +101,42 @@ int speak_init(struct worker *w)
 	return 0;
 }
 
+/* ---- for the metrics ---- */
+
+static void count_outcome(struct worker *w, const struct run *r, enum tally_outcome outcome)
+{
+	struct job_state *s = r->job ? board_job(w->board, r->job->index) : NULL;
+
+	if (s)
+		tally_add(&s->tally.outcome[outcome], 1);
+}
+
+/* A handler ended. */
+static void count_times(struct worker *w, const struct run *r)
+{
+	struct job_state *s = r->job ? board_job(w->board, r->job->index) : NULL;
+
+	if (!s)
+		return;
+	tally_time(&s->tally.run, r->usage.duration_ms);
+	if (r->attempt == 1 && r->wait_ms >= 0)
+		tally_time(&s->tally.wait, r->wait_ms);
+}
+
+static void count_failed(struct worker *w, const struct run *r)
+{
+	struct job_state *s = r->job ? board_job(w->board, r->job->index) : NULL;
+
+	count_times(w, r);
+	if (s)
+		tally_add(&s->tally.failed[r->outcome.reason], 1);
+}
+
+static struct queue_tally *queue_tally(struct worker *w, const struct run *r)
+{
+	return &board_queue(w->board, r->queue->index)->tally;
+}
+
 /* ---- one entry ---- */
 
 void speak_started(struct worker *w, const struct run *r)
@@ -119,6 +155,7 @@ void speak_failed(struct worker *w, const struct run *r)
 {
 	struct event_about about = speak_about(w, r);
 	atomic_fetch_add(&w->slot->counters.failed, 1);
+	count_failed(w, r);
 	numbers(w, r)->failed++;
 	event(w->log, JOB_FAILED, &about, F_TEXT("reason", reason_name(r->outcome.reason)), F_TEXT("detail", r->outcome.detail),
 	      F_I64_UNLESS("exit", r->outcome.code, -1), F_I64_UNLESS("signal", r->outcome.signal, 0),
@@ -131,6 +168,8 @@ static void say_succeeded(struct worker *w, const struct run *r, const struct ev
 	int64_t total = r->wait_ms < 0 ? -1 : r->wait_ms + r->usage.duration_ms;
 
 	atomic_fetch_add(&w->slot->counters.done, 1);
+	count_outcome(w, r, TALLY_SUCCEEDED);
+	count_times(w, r);
 	n->succeeded++;
 	histogram_add(&n->duration, r->usage.duration_ms);
 	if (r->wait_ms >= 0)
@@ -145,6 +184,8 @@ static void say_succeeded(struct worker *w, const struct run *r, const struct ev
 static void say_stale(struct worker *w, const struct run *r, const struct event_about *about, const struct settle_answer *a)
 {
 	atomic_fetch_add(&w->slot->counters.stale, 1);
+	count_outcome(w, r, TALLY_STALE);
+	count_times(w, r);
 	event(w->log, JOB_STALE_ACK, about, F_I64("duration_ms", r->usage.duration_ms), F_I64("delivery", r->entry.delivery),
 	      F_TEXT("why", a->result == SETTLED_GONE ? "it was no longer pending" : "another had taken it over"),
 	      F_TEXT("owner", a->owner[0] ? a->owner : NULL));
@@ -152,17 +193,23 @@ static void say_stale(struct worker *w, const struct run *r, const struct event_
 
 static void say_acknowledged(struct worker *w, struct run *r, const struct event_about *about, const struct settle_answer *a)
 {
-	if (r->outcome.reason == REASON_NO_JOB)
+	if (r->outcome.reason == REASON_NO_JOB) {
+		tally_add(&queue_tally(w, r)->unmatched, 1);
 		event(w->log, JOB_UNMATCHED, about, F_TEXT("why", r->outcome.detail));
-	else if (a->result == SETTLED)
+	} else if (a->result == SETTLED) {
 		say_succeeded(w, r, about);
-	else
+	} else {
 		say_stale(w, r, about, a);
+	}
 }
 
 static void say_dead(struct worker *w, const struct run *r, const struct event_about *about, const struct settle_answer *a)
 {
 	atomic_fetch_add(&w->slot->counters.dead, 1);
+	count_outcome(w, r, TALLY_DEAD);
+	tally_add(&queue_tally(w, r)->dead[r->outcome.reason], 1);
+	if (a->dropped > 0)
+		tally_add(&queue_tally(w, r)->dead_dropped, (uint64_t)a->dropped);
 	numbers(w, r)->dead++;
 	event(w->log, JOB_DEAD, about, F_TEXT("reason", reason_name(r->outcome.reason)), F_TEXT("detail", r->outcome.detail),
 	      F_I64("attempts", r->attempt), F_TEXT("dead_id", a->dead_id[0] ? a->dead_id : NULL));
@@ -177,14 +224,17 @@ static void say_parked(struct worker *w, const struct run *r, const struct event
 
 	if (r->outcome.verdict == VERDICT_RETRY) {
 		atomic_fetch_add(&w->slot->counters.retried, 1);
+		count_outcome(w, r, TALLY_RETRIED);
 		numbers(w, r)->retried++;
 		event(w->log, JOB_RETRY, about, F_I64("due_ms", due), F_I64("delay_ms", r->outcome.delay_ms));
 	} else if (r->outcome.verdict == VERDICT_LATER) {
 		atomic_fetch_add(&w->slot->counters.later, 1);
+		count_outcome(w, r, TALLY_LATER);
 		numbers(w, r)->later++;
 		event(w->log, JOB_LATER, about, F_I64("due_ms", due), F_I64("delay_ms", r->outcome.delay_ms));
 	} else {
 		atomic_fetch_add(&w->slot->counters.released, 1);
+		count_outcome(w, r, TALLY_RELEASED);
 		numbers(w, r)->released++;
 		event(w->log, JOB_RELEASED, about, F_TEXT("why", r->outcome.detail), F_I64("due_ms", due));
 	}
@@ -212,6 +262,8 @@ void speak_settled(struct worker *w, struct run *r, const struct settle_answer *
 void speak_lease_lost(struct worker *w, const struct run *r, const char *owner, int64_t delivery)
 {
 	struct event_about about = speak_about(w, r);
+	if (r->job)
+		tally_add(&board_job(w->board, r->job->index)->tally.leases_lost, 1);
 	event(w->log, JOB_LEASE_LOST, &about, F_I64("delivery", r->entry.delivery), F_TEXT("owner", owner && *owner ? owner : NULL),
 	      F_I64_UNLESS("owner_delivery", delivery, 0));
 }

@@ -146,6 +146,7 @@ static void on_renewed(void *user, struct redisReply *reply)
 		link_refused(w, &error, r->queue);
 	} else if (result == RENEWED) {
 		link_good(w);
+		atomic_fetch_add(&w->slot->counters.renewals, 1);
 		r->put_back_tried = false;
 		r->lease_boot_ms = win->renew_boot_ms;
 		r->payload_gone = r->payload_gone || gone;
