@@ -28,7 +28,7 @@ int buf_reserve(struct buf *b, size_t n)
 	return 0;
 }
 
-void buf_add(struct buf *b, const void *p, size_t n)
+void buf_add_growing(struct buf *b, const void *p, size_t n)
 {
 	if (buf_reserve(b, n) < 0)
 		return;
@@ -36,21 +36,6 @@ void buf_add(struct buf *b, const void *p, size_t n)
 		memcpy(b->p + b->n, p, n);
 	b->n += n;
 	b->p[b->n] = '\0';
-}
-
-void buf_add_bytes(struct buf *b, struct bytes bytes)
-{
-	buf_add(b, bytes.p, bytes.n);
-}
-
-void buf_add_text(struct buf *b, const char *text)
-{
-	buf_add(b, text, strlen(text));
-}
-
-void buf_add_char(struct buf *b, char c)
-{
-	buf_add(b, &c, 1);
 }
 
 void buf_addf(struct buf *b, const char *format, ...)

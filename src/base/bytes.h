@@ -32,10 +32,35 @@ struct buf {
 	bool failed;
 };
 
-void buf_add(struct buf *b, const void *p, size_t n);
-void buf_add_bytes(struct buf *b, struct bytes bytes);
-void buf_add_text(struct buf *b, const char *text);
-void buf_add_char(struct buf *b, char c);
+void buf_add_growing(struct buf *b, const void *p, size_t n); /* what buf_add does when there is no room */
+
+static inline void buf_add(struct buf *b, const void *p, size_t n)
+{
+	if (b->failed || !b->p || n >= b->cap - b->n) {
+		buf_add_growing(b, p, n);
+		return;
+	}
+	if (n > 0)
+		memcpy(b->p + b->n, p, n);
+	b->n += n;
+	b->p[b->n] = '\0';
+}
+
+static inline void buf_add_bytes(struct buf *b, struct bytes bytes)
+{
+	buf_add(b, bytes.p, bytes.n);
+}
+
+static inline void buf_add_text(struct buf *b, const char *text)
+{
+	buf_add(b, text, strlen(text));
+}
+
+static inline void buf_add_char(struct buf *b, char c)
+{
+	buf_add(b, &c, 1);
+}
+
 void buf_addf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Grow so that n more bytes fit. 0 or -ENOMEM. */
 int buf_reserve(struct buf *b, size_t n);

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "base/num.h"
+
 /* What must not appear as it is: quotes, backslash, C0, DEL, and, beyond JSON's own rules, C1 and the line separators, so that an
  * event can be shown by any tool. Returns the length of the character at p and whether it is to be escaped. */
 static size_t escaped_length(const unsigned char *p, size_t n, unsigned *ret_code)
@@ -60,10 +62,23 @@ static void add_valid(struct buf *b, struct bytes text)
 		buf_add(b, text.p + plain, text.n - plain);
 }
 
+/* Printable ASCII without quotes and backslashes, as most of all text is: it goes in as it is. */
+static bool is_plain(struct bytes text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+		if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
+			return false;
+	}
+	return true;
+}
+
 void json_add_text(struct buf *b, struct bytes text)
 {
 	buf_add_char(b, '"');
-	if (utf8_valid(text)) {
+	if (is_plain(text)) {
+		buf_add_bytes(b, text);
+	} else if (utf8_valid(text)) {
 		add_valid(b, text);
 	} else {
 		AUTO_BUF clean = { 0 };
@@ -86,9 +101,9 @@ void json_add_name(struct buf *b, const char *name)
 
 void json_add_i64(struct buf *b, int64_t value)
 {
-	char text[24];
-	int n = snprintf(text, sizeof(text), "%lld", (long long)value);
-	buf_add(b, text, (size_t)n);
+	char text[NUM_TEXT_SIZE];
+	size_t n = num_i64_text(value, text);
+	buf_add(b, text, n);
 }
 
 json_t *json_parse(struct bytes text)

@@ -10,17 +10,19 @@ enum { TEN_YEARS_S = 10 * 366 * 24 * 3600 };
 int num_u64(struct bytes text, uint64_t *ret_value)
 {
 	uint64_t value = 0;
+	bool over = false;
 
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned digit = (unsigned)(unsigned char)text.p[i] - '0';
+		if (digit > 9)
+			return -EINVAL;
+		over = __builtin_mul_overflow(value, 10u, &value) ||
+		       __builtin_add_overflow(value, digit, &value) || over;
+	}
 	if (text.n == 0)
 		return -EINVAL;
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] < '0' || text.p[i] > '9')
-			return -EINVAL;
-	}
-	for (size_t i = 0; i < text.n; i++) {
-		if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, (uint64_t)(text.p[i] - '0'), &value))
-			return -ERANGE;
-	}
+	if (over)
+		return -ERANGE;
 	*ret_value = value;
 	return 0;
 }
@@ -36,6 +38,35 @@ int num_i64(struct bytes text, int64_t *ret_value)
 		return -ERANGE;
 	*ret_value = negative ? (int64_t)(0 - value) : (int64_t)value;
 	return 0;
+}
+
+/* printf takes ten times as long, and each job has a dozen numbers. */
+static size_t add_digits(uint64_t value, char *at)
+{
+	char digits[NUM_TEXT_SIZE];
+	size_t n = 0;
+
+	do {
+		digits[n++] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	for (size_t i = 0; i < n; i++)
+		at[i] = digits[n - 1 - i];
+	at[n] = '\0';
+	return n;
+}
+
+size_t num_u64_text(uint64_t value, char ret_text[NUM_TEXT_SIZE])
+{
+	return add_digits(value, ret_text);
+}
+
+size_t num_i64_text(int64_t value, char ret_text[NUM_TEXT_SIZE])
+{
+	if (value >= 0)
+		return add_digits((uint64_t)value, ret_text);
+	ret_text[0] = '-';
+	return 1 + add_digits(0 - (uint64_t)value, ret_text + 1);
 }
 
 int num_decimal(struct bytes text, double *ret_value)

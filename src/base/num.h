@@ -9,6 +9,10 @@
 /* Decimal, optional '-'. 0, -EINVAL (not a number), -ERANGE. */
 MUST_CHECK int num_i64(struct bytes text, int64_t *ret_value);
 MUST_CHECK int num_u64(struct bytes text, uint64_t *ret_value);
+/* The other way round; gives the length. */
+enum { NUM_TEXT_SIZE = 24 };
+size_t num_u64_text(uint64_t value, char ret_text[NUM_TEXT_SIZE]);
+size_t num_i64_text(int64_t value, char ret_text[NUM_TEXT_SIZE]);
 /* Plain decimal number with optional fraction ("0.5", "30"), never negative, no exponent, locale-free. */
 MUST_CHECK int num_decimal(struct bytes text, double *ret_value);
 /* Seconds with optional fraction to ms, rounded ("0.5" -> 500); not negative; bounded to 10 years. */

@@ -6,6 +6,8 @@
 
 #include "base/num.h"
 
+enum { FEW = 16 };
+
 void entry_done(struct entry *e)
 {
 	free(e->note);
@@ -80,12 +82,24 @@ static int compare_keyed(const void *left, const void *right, void *order)
 	return a->index < b->index ? -1 : a->index > b->index;
 }
 
+/* As most entries are: each beside all before it is quicker than a list that is sorted. */
+static void mark_few(const struct name_order *o, size_t count, bool *ret_first)
+{
+	for (size_t i = 0; i < count; i++) {
+		ret_first[i] = true;
+		for (size_t before = 0; before < i && ret_first[i]; before++)
+			ret_first[i] = compare_names(o, o->pairs[before].name, o->pairs[i].name) != 0;
+	}
+}
+
 int entry_mark_firsts(const struct entry_pair *pairs, size_t count, unsigned char (*map_byte)(unsigned char), bool *ret_first)
 {
 	struct name_order order = { pairs, map_byte ? map_byte : as_it_is };
 
-	if (count == 0)
+	if (count <= FEW) {
+		mark_few(&order, count, ret_first);
 		return 0;
+	}
 	AUTO_FREE struct keyed *list = calloc(count, sizeof(*list));
 	if (!list)
 		return -ENOMEM;

@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/num.h"
+
 enum {
 	STRING_MAX_BYTES = 128 * 1024,      /* MAX_ARG_STRLEN, "NAME=" and the NUL included */
 	FIELDS_MAX_BYTES = 1024 * 1024,     /* of all FIELD_* in sum */
 	OMITTED_MAX_BYTES = 64 * 1024,      /* well below STRING_MAX_BYTES, even with a name mapped and the count behind it */
 	OMITTED_NAME_MAX_BYTES = 1024,
 	TRACEPARENT_MAX_BYTES = 128,
+	FEW_PAIRS = 64,
 };
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -51,6 +54,36 @@ static void add_string(struct buf *block, const char *name, struct bytes value)
 	buf_add_char(block, '\0');
 }
 
+static void add_number(struct buf *block, const char *name, int64_t value)
+{
+	char text[NUM_TEXT_SIZE];
+	size_t n = num_i64_text(value, text);
+	add_string(block, name, (struct bytes){ text, n });
+}
+
+static void add_timeout(struct buf *block, int64_t ms)
+{
+	char fraction[8];
+	int n = snprintf(fraction, sizeof(fraction), ".%03d", (int)(ms % 1000));
+
+	while (n > 1 && fraction[n - 1] == '0')
+		fraction[--n] = '\0';
+	buf_addf(block, "XACKD_TIMEOUT=%lld%s", (long long)(ms / 1000), n > 1 ? fraction : "");
+	buf_add_char(block, '\0');
+}
+
+/* Of xackd's own, what is the same for every entry. */
+static void add_own_base(struct environment_base *base, const struct job *job)
+{
+	add_string(&base->block, "XACKD_JOB", bytes_of(job->name));
+	add_string(&base->block, "XACKD_STREAM", bytes_of(job->stream));
+	add_string(&base->block, "XACKD_GROUP", bytes_of(job->group));
+	add_number(&base->block, "XACKD_MAX_ATTEMPTS", job->retry.max_attempts);
+	add_timeout(&base->block, job->timeout_ms);
+	add_string(&base->block, "XACKD_NOTIFY_FD", bytes_of("3"));
+	base->count += 6;
+}
+
 static void add_base(struct environment_base *base, const struct job *job, const char *name, const char *value)
 {
 	if (!value || overridden(job, name))
@@ -81,6 +114,7 @@ int environment_base_init(struct environment_base *base, const struct job *job, 
 		add_string(&base->block, job->env[i].name, bytes_of(job->env[i].value));
 		base->count++;
 	}
+	add_own_base(base, job);
 	return base->block.failed ? -ENOMEM : 0;
 }
 
@@ -176,7 +210,9 @@ static void add_fields(struct buf *block, const struct entry *e, const bool *fir
 static int add_pairs(struct buf *block, const struct entry *e)
 {
 	struct omitted omitted = { 0 };
-	AUTO_FREE bool *first = calloc(e->pair_count + 1, sizeof(*first));
+	bool some[FEW_PAIRS] = { false };
+	AUTO_FREE bool *many = e->pair_count > FEW_PAIRS ? calloc(e->pair_count, sizeof(*many)) : NULL;
+	bool *first = e->pair_count > FEW_PAIRS ? many : some;
 
 	if (!first || entry_mark_firsts(e->pairs, e->pair_count, mapped_byte, first) < 0)
 		return -ENOMEM;
@@ -191,12 +227,6 @@ static int add_pairs(struct buf *block, const struct entry *e)
 }
 
 /* ---- xackd's own ---- */
-
-static void add_number(struct buf *block, const char *name, int64_t value)
-{
-	buf_addf(block, "%s=%lld", name, (long long)value);
-	buf_add_char(block, '\0');
-}
 
 /* n lower-case hex digits, not all the same as in `invalid` (zeros, or ff). */
 static bool hex_part(const char *p, size_t n, char invalid)
@@ -228,34 +258,17 @@ static bool traceparent_valid(struct bytes v)
 	return v.p[SIZE] == '-' && memcmp(v.p, "00", 2) != 0;
 }
 
-static void add_timeout(struct buf *block, int64_t ms)
-{
-	char fraction[8];
-	int n = snprintf(fraction, sizeof(fraction), ".%03d", (int)(ms % 1000));
-
-	while (n > 1 && fraction[n - 1] == '0')
-		fraction[--n] = '\0';
-	buf_addf(block, "XACKD_TIMEOUT=%lld%s", (long long)(ms / 1000), n > 1 ? fraction : "");
-	buf_add_char(block, '\0');
-}
-
 static void add_own(struct buf *block, const struct run_facts *f)
 {
 	const struct entry_pair *trace = entry_find(f->entry, bytes_of("traceparent"));
 
-	add_string(block, "XACKD_JOB", bytes_of(f->job->name));
-	add_string(block, "XACKD_STREAM", bytes_of(f->job->stream));
-	add_string(block, "XACKD_GROUP", bytes_of(f->job->group));
 	if (f->entry->id[0]) {
 		add_string(block, "XACKD_ID", bytes_of(f->entry->id));
 		add_number(block, "XACKD_ATTEMPT", f->attempt);
 		add_number(block, "XACKD_DELIVERY", f->entry->delivery);
 	}
-	add_number(block, "XACKD_MAX_ATTEMPTS", f->job->retry.max_attempts);
 	if (f->enqueued_ms >= 0)
 		add_number(block, "XACKD_ENQUEUED_MS", f->enqueued_ms);
-	add_timeout(block, f->job->timeout_ms);
-	add_string(block, "XACKD_NOTIFY_FD", bytes_of("3"));
 	if (trace && traceparent_valid(trace->value) && !overridden(f->job, "TRACEPARENT"))
 		add_string(block, "TRACEPARENT", trace->value);
 }

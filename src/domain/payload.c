@@ -6,6 +6,8 @@
 
 #include "base/json.h"
 
+enum { FEW_PAIRS = 64 };
+
 static void add_base64_text(struct buf *out, struct bytes value)
 {
 	buf_add_char(out, '"');
@@ -46,7 +48,9 @@ static void add_pairs(struct buf *out, const struct entry_pair *pairs, size_t co
 
 void payload_add_fields(struct buf *out, const struct entry_pair *pairs, size_t pair_count)
 {
-	AUTO_FREE bool *flags = calloc(pair_count + 1, 3 * sizeof(bool));
+	bool some[3 * FEW_PAIRS] = { false };
+	AUTO_FREE bool *many = pair_count > FEW_PAIRS ? calloc(pair_count, 3 * sizeof(bool)) : NULL;
+	bool *flags = pair_count > FEW_PAIRS ? many : some;
 	bool any_binary = false, incomplete = false;
 
 	if (!flags || entry_mark_firsts(pairs, pair_count, /* map_byte= */ NULL, flags) < 0) {

@@ -2,9 +2,7 @@
  * grown, and arguments may hold any bytes. A script call leaves a hole where the hash stands: the connection fills it in. */
 #include "redis/command.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
+#include "base/num.h"
 #include "redis/scripts.h"
 
 static void add(struct command *c, const void *p, size_t n)
@@ -45,16 +43,16 @@ void command_bytes(struct command *c, struct bytes bytes)
 
 void command_i64(struct command *c, int64_t value)
 {
-	char text[24];
-	int n = snprintf(text, sizeof(text), "%" PRId64, value);
-	add(c, text, (size_t)n);
+	char text[NUM_TEXT_SIZE];
+	size_t n = num_i64_text(value, text);
+	add(c, text, n);
 }
 
 void command_u64(struct command *c, uint64_t value)
 {
-	char text[24];
-	int n = snprintf(text, sizeof(text), "%" PRIu64, value);
-	add(c, text, (size_t)n);
+	char text[NUM_TEXT_SIZE];
+	size_t n = num_u64_text(value, text);
+	add(c, text, n);
 }
 
 void command_done(struct command *c)

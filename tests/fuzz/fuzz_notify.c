@@ -1,15 +1,39 @@
-/* What a handler says on fd 3, in chunks as they come through a pipe: the first byte is the size of the chunks. What was understood is within its
- * bounds, and does not depend on how it was cut into chunks. */
+/* What a handler says on fd 3, in chunks as they come through a pipe: the first byte is the size of the
+ * chunks. What was understood is within its bounds, and does not depend on how it was cut into chunks. Each
+ * line is taken for a reply as well. */
 #include "fuzz.h"
 
 #include "base/attr.h"
 #include "base/json.h"
+#include "domain/reply.h"
 #include "handler/lines.h"
 #include "handler/notify.h"
+
+/* As an answer too: with a member that nobody knows it is the same answer, so the short way and the parser
+ * agree. */
+static void answer(struct bytes line)
+{
+	AUTO_BUF longer = { 0 };
+	struct reply r, again;
+
+	reply_parse(line, /* cut= */ false, &r);
+	PROMISED(strnlen(r.id, sizeof(r.id)) < sizeof(r.id) && utf8_valid(bytes_of(r.reason)));
+	if (r.status == REPLY_NONSENSE || line.n > LINE_MAX_BYTES)
+		return;
+	const char *end = memrchr(line.p, '}', line.n);
+	PROMISED(end != NULL);
+	buf_add(&longer, line.p, (size_t)(end - line.p));
+	buf_add_text(&longer, ",\"not known\":0}");
+	reply_parse(buf_bytes(&longer), /* cut= */ false, &again);
+	/* NONSENSE: it had that very member. */
+	PROMISED(again.status == REPLY_NONSENSE ||
+		 (again.status == r.status && again.after_ms == r.after_ms && strcmp(again.id, r.id) == 0));
+}
 
 static void take(void *user, struct bytes line, bool cut)
 {
 	notify_line(user, line, cut);
+	answer(line);
 }
 
 static void hear(struct lines *l, struct notify *n, struct bytes said, size_t chunk)

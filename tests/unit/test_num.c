@@ -57,6 +57,29 @@ static void test_u64(void **state)
 	assert_int_equal(num_u64(BYTES("-1"), &value), -EINVAL);
 }
 
+static void test_text(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t value;
+		const char *text;
+	} rows[] = {
+		{ 0, "0" },
+		{ -1, "-1" },
+		{ 10, "10" },
+		{ 1700000000000, "1700000000000" },
+		{ INT64_MAX, "9223372036854775807" },
+		{ INT64_MIN, "-9223372036854775808" },
+	};
+	char text[NUM_TEXT_SIZE];
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(num_i64_text(rows[i].value, text), strlen(rows[i].text));
+		assert_string_equal(text, rows[i].text);
+	}
+	assert_int_equal(num_u64_text(UINT64_MAX, text), 20);
+	assert_string_equal(text, "18446744073709551615");
+}
+
 static void test_seconds(void **state)
 {
 	(void)state;
@@ -127,8 +150,10 @@ static void test_duration_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_i64),      cmocka_unit_test(test_u64),  cmocka_unit_test(test_seconds),       cmocka_unit_test(test_decimal),
-		cmocka_unit_test(test_duration), cmocka_unit_test(test_size), cmocka_unit_test(test_duration_text),
+		cmocka_unit_test(test_i64),     cmocka_unit_test(test_u64),
+		cmocka_unit_test(test_text),    cmocka_unit_test(test_seconds),
+		cmocka_unit_test(test_decimal), cmocka_unit_test(test_duration),
+		cmocka_unit_test(test_size),    cmocka_unit_test(test_duration_text),
 	};
 	return RUN_GROUP(tests);
 }
