@@ -36,6 +36,13 @@ enum option_id {
 	OPTION_MAX_AGE,
 	OPTION_MAX_DEAD,
 	OPTION_FIX,
+	OPTION_SINCE,
+	OPTION_UNTIL,
+	OPTION_JOURNAL,
+	OPTION_SERVE,
+	OPTION_PUBLIC,
+	OPTION_BATCH,
+	OPTION_INTERVAL,
 	OPTION_COUNT,
 };
 #define TAKES(id)   (UINT64_C(1) << (id))
@@ -51,6 +58,7 @@ struct verb;
 struct args {
 	const char *config_file;
 	enum output_format format;
+	const char *output_file; /* of verbs that write one */
 	const char *job;
 	const char *queue;
 	const char *reason;
@@ -62,9 +70,13 @@ struct args {
 	const char *id;
 	int level;           /* of enum event_level; 0 = all */
 	int64_t timeout_ms;  /* -1 = none */
+	int64_t since_ms;    /* Unix ms; -1 = not given */
+	int64_t until_ms;
+	const char *serve;   /* ADDR:PORT */
 	int64_t max_waiting; /* -1 = not given; so the next two */
 	int64_t max_age_ms;
 	int64_t max_dead;
+	int64_t interval_ms;
 	uint64_t given; /* TAKES() bits */
 	const struct verb *verb;
 	char **rest; /* what stands behind the verb */

@@ -45,6 +45,9 @@ MUST_CHECK int ctl_redis_try(struct ctl *ctl, struct connection **ret_connection
 /* A desk or admin call about this queue answered r < 0: the exit code, said. CTL_NO: the next queue may do
  * better. */
 int ctl_redis_failed(const struct ctl *ctl, size_t queue, int r, const struct redis_error *error);
+/* The same, but nothing is said: why gets the words. */
+int ctl_redis_why(const struct ctl *ctl, size_t queue, int r, const struct redis_error *error,
+		  struct buf *why);
 
 /* Say how many it would be, and ask; --yes, or a person. 0 = go, else the exit code (said). */
 MUST_CHECK int ctl_agree(const struct ctl *ctl, int64_t count, const char *thing, const char *things,

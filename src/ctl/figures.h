@@ -33,3 +33,5 @@ MUST_CHECK int figures_json(struct ctl *ctl, struct buf *out);
 int64_t figures_waiting(const struct queue *queue, const struct queue_gauges *g);
 /* How old an ID is; -1 = it is "", or no time. */
 int64_t figures_age_ms(const char *id, int64_t now_ms);
+/* The queue's jobs that are in the daemon's list of suspended ones: a JSON array, and words for people. */
+void figures_suspended(const struct queue *queue, json_t *suspended, struct buf *json, struct buf *words);

@@ -1,4 +1,5 @@
 /* One row an option: its names, its argument, its help, and what takes its value. */
+#include "base/clock.h"
 #include "base/num.h"
 #include "ctl/args.h"
 #include "ctl/events.h"
@@ -27,7 +28,10 @@ static const char *set_output(struct args *a, const char *value)
 			return NULL;
 		}
 	}
-	return "is table, json or jsonl";
+	if (!strpbrk(value, "./"))
+		return "is table, json or jsonl";
+	a->output_file = value;
+	return NULL;
 }
 
 static const char *set_job(struct args *a, const char *value)
@@ -124,6 +128,40 @@ static const char *set_max_dead(struct args *a, const char *value)
 	return count(value, &a->max_dead);
 }
 
+static const char *set_interval(struct args *a, const char *value)
+{
+	return duration(value, &a->interval_ms);
+}
+
+/* A moment, or how long ago it was. */
+static const char *moment(const char *value, int64_t *ret_ms)
+{
+	int64_t ago_ms, us;
+	if (num_duration_ms(bytes_of(value), &ago_ms) == 0)
+		*ret_ms = clock_wall_ms() - ago_ms;
+	else if (clock_parse(bytes_of(value), &us) == 0)
+		*ret_ms = us / 1000;
+	else
+		return "is a time (2024-01-31, 2024-01-31T10:11Z, 2024-01-31T10:11:12+01:00) or how long ago (30m, 7d)";
+	return NULL;
+}
+
+static const char *set_since(struct args *a, const char *value)
+{
+	return moment(value, &a->since_ms);
+}
+
+static const char *set_until(struct args *a, const char *value)
+{
+	return moment(value, &a->until_ms);
+}
+
+static const char *set_serve(struct args *a, const char *value)
+{
+	a->serve = value;
+	return NULL;
+}
+
 static const char *set_nothing(struct args *a, const char *value)
 {
 	(void)a, (void)value;
@@ -134,7 +172,7 @@ static const char *set_nothing(struct args *a, const char *value)
 const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_CONFIG]     = { "config", 'c', "FILE", "the daemon's configuration (" DEFAULT_CONFIG ")", set_config },
 	[OPTION_JSON]       = { "json", 0, NULL, "one JSON object or array; the same as -o json", set_json },
-	[OPTION_OUTPUT]     = { "output", 'o', "FORMAT", "table, json, or jsonl (one JSON object a line)", set_output },
+	[OPTION_OUTPUT]     = { "output", 'o', "FORMAT", "table, json, or jsonl (one JSON object a line); where a verb says so, a file", set_output },
 	[OPTION_HELP]       = { "help", 'h', NULL, "say what there is; behind a verb: all about it", set_nothing },
 	[OPTION_VERSION]    = { "version", 'V', NULL, "say the version", set_nothing },
 	[OPTION_PRINT]      = { "print", 0, "WHAT", "verbs: what verbs and options there are, as JSON", set_print },
@@ -155,6 +193,13 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_MAX_WAITING] = { "max-waiting", 0, "N", "critical when more entries than N wait in a queue", set_max_waiting },
 	[OPTION_MAX_AGE]    = { "max-age", 0, "DURATION", "critical when the oldest waiting entry of a queue is older", set_max_age },
 	[OPTION_MAX_DEAD]   = { "max-dead", 0, "N", "critical when a queue has more dead letters than N", set_max_dead },
+	[OPTION_SINCE]      = { "since", 0, "TIME", "only what happened from then on: 2024-01-31T10:11:12Z, or how long ago: 30m 7d; without a zone it is UTC", set_since },
+	[OPTION_UNTIL]      = { "until", 0, "TIME", "only what happened before that", set_until },
+	[OPTION_JOURNAL]    = { "journal", 0, NULL, "from this machine's journal", set_nothing },
+	[OPTION_SERVE]      = { "serve", 0, "ADDR:PORT", "serve the page to browsers (127.0.0.1:8080, [::1]:8080; port 0 takes a free one), with what is added, until it is stopped", set_serve },
+	[OPTION_PUBLIC]     = { "public", 0, NULL, "let --serve use an address that other machines can reach", set_nothing },
 	[OPTION_FIX]        = { "fix", 0, NULL, "put right what can be put right without losing anything", set_nothing },
+	[OPTION_BATCH]      = { "batch", 'b', NULL, "print frames instead of drawing them: for a pipe or a file", set_nothing },
+	[OPTION_INTERVAL]   = { "interval", 'i', "DURATION", "look so often (2s)", set_interval },
 };
 /* clang-format on */

@@ -48,7 +48,7 @@ static bool is_suspended(json_t *suspended, const char *job)
 	return false;
 }
 
-static void add_suspended(const struct queue *queue, json_t *suspended, struct buf *json, struct buf *words)
+void figures_suspended(const struct queue *queue, json_t *suspended, struct buf *json, struct buf *words)
 {
 	buf_add_char(json, '[');
 	for (size_t i = 0; i < queue->job_count; i++) {
@@ -138,7 +138,7 @@ static void fill_suspended(const struct queue *queue, json_t *suspended, struct 
 {
 	if (!suspended)
 		return;
-	add_suspended(queue, suspended, &texts->suspended, &texts->suspended_words);
+	figures_suspended(queue, suspended, &texts->suspended, &texts->suspended_words);
 	cells[FIGURE_SUSPENDED] = cell_toned(
 		cell_json(buf_bytes(&texts->suspended), buf_bytes(&texts->suspended_words)), TONE_BAD);
 }

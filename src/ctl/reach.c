@@ -39,13 +39,6 @@ static void add_redis(struct buf *out, const struct ctl *ctl, const char *what,
 	add_error(out, error);
 }
 
-static int say_redis(const struct ctl *ctl, const char *what, const struct redis_error *error)
-{
-	AUTO_BUF why = { 0 };
-	add_redis(&why, ctl, what, error);
-	return ctl_say(CTL_UNAVAILABLE, "%s", why.p ? why.p : "?");
-}
-
 int ctl_redis_try(struct ctl *ctl, struct connection **ret_connection, struct buf *why)
 {
 	struct redis_error error = { 0 };
@@ -77,18 +70,31 @@ int ctl_redis(struct ctl *ctl, struct connection **ret_connection)
 	return 0;
 }
 
-int ctl_redis_failed(const struct ctl *ctl, size_t queue, int r, const struct redis_error *error)
+int ctl_redis_why(const struct ctl *ctl, size_t queue, int r, const struct redis_error *error, struct buf *why)
 {
 	const struct queue *q = &ctl->config->queues[queue];
+	if (r == -ENOMEM) {
+		buf_add_text(why, "out of memory");
+		return CTL_NO;
+	}
+	if (r != -EPROTO) {
+		add_redis(why, ctl, "cannot be reached", error);
+		return CTL_UNAVAILABLE;
+	}
+	if (error->reaction == REACT_RECONNECT || error->reaction == REACT_BACK_OFF) {
+		add_redis(why, ctl, "cannot do it now", error);
+		return CTL_UNAVAILABLE;
+	}
+	buf_addf(why, "queue %s/%s: Redis refuses: ", q->stream, q->group);
+	add_error(why, error);
+	return CTL_NO;
+}
+
+int ctl_redis_failed(const struct ctl *ctl, size_t queue, int r, const struct redis_error *error)
+{
 	AUTO_BUF why = { 0 };
-	if (r == -ENOMEM)
-		return ctl_say(CTL_NO, "out of memory");
-	if (r != -EPROTO)
-		return say_redis(ctl, "cannot be reached", error);
-	if (error->reaction == REACT_RECONNECT || error->reaction == REACT_BACK_OFF)
-		return say_redis(ctl, "cannot do it now", error);
-	add_error(&why, error);
-	return ctl_say(CTL_NO, "queue %s/%s: Redis refuses: %s", q->stream, q->group, why.p ? why.p : "?");
+	int code = ctl_redis_why(ctl, queue, r, error, &why);
+	return ctl_say(code, "%s", why.p ? why.p : "?");
 }
 
 int ctl_daemon(const struct ctl *ctl, json_t *request_taken, json_t **ret_answer, struct fault *ret_fault)

@@ -72,6 +72,11 @@ static void add_cell(struct buf *out, const struct cell *cell, enum show show, b
 	}
 }
 
+void table_cell(struct buf *out, const struct cell *cell, enum show show, bool unicode)
+{
+	add_cell(out, cell, show, unicode, LIST_VALUE_BYTES);
+}
+
 int table_begin(struct list *l)
 {
 	l->pending = calloc(l->n * FITTED_ROWS, sizeof(*l->pending));

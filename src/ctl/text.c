@@ -127,6 +127,26 @@ void text_cut(struct buf *out, struct bytes text, size_t width, bool unicode)
 		buf_add_text(out, mark);
 }
 
+size_t text_fitting(struct bytes text, size_t width)
+{
+	size_t used = 0, i = 0;
+	while (i < text.n) {
+		uint32_t code = 0;
+		size_t length = decode((struct bytes){ text.p + i, text.n - i }, &code);
+		used += length ? char_width(code) : 1;
+		if (used > width && i > 0)
+			break;
+		i += length ? length : 1;
+	}
+	return i;
+}
+
+bool text_begins_combining(struct bytes text)
+{
+	uint32_t code = 0;
+	return text.n > 0 && decode(text, &code) > 0 && char_width(code) == 0;
+}
+
 void text_escape_json(struct buf *out, struct bytes json, bool unicode)
 {
 	for (size_t i = 0; i < json.n;) {

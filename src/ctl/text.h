@@ -15,6 +15,11 @@ void text_escape(struct buf *out, struct bytes text, bool unicode, size_t max_by
 size_t text_width(struct bytes text);
 /* Add as much of such a text as fits into width columns, with a mark where it was cut. */
 void text_cut(struct buf *out, struct bytes text, size_t width, bool unicode);
+/* How many bytes of such a text fit into width columns, whole characters with what combines with them; at least
+ * one character, so that a loop over it ends. */
+size_t text_fitting(struct bytes text, size_t width);
+/* Does it begin with a character that would combine with whatever stands before it? */
+bool text_begins_combining(struct bytes text);
 /* Make finished JSON safe for a terminal: what is not ASCII and not plainly printable becomes \uXXXX. The
  * same JSON. */
 void text_escape_json(struct buf *out, struct bytes json, bool unicode);

@@ -10,6 +10,8 @@
 
 /* Reads no configuration, or does so by itself. */
 #define VERB_ALONE (UINT64_C(1) << 63)
+/* --output may be the name of a file, too: one with a dot or a slash in it. */
+#define VERB_WRITES (UINT64_C(1) << 62)
 
 struct verb {
 	const char *name;            /* "queues", "dead ls" */
@@ -52,3 +54,5 @@ int verb_events(struct ctl *ctl);
 int verb_wait(struct ctl *ctl);
 int verb_check(struct ctl *ctl);
 int verb_doctor(struct ctl *ctl);
+int verb_report(struct ctl *ctl);
+int verb_top(struct ctl *ctl);

@@ -15,6 +15,11 @@ static const struct verb verbs[] = {
 	  0, 0, 0, verb_workers },
 	{ "running", "", "What runs on this host, the longest first", NULL,
 	  TAKES_QUEUE | TAKES(OPTION_OLDER_THAN) | TAKES(OPTION_LIMIT), 0, 0, verb_running },
+	{ "top", "", "A live view: queues, workers, what failed last; keys to look, sort, filter, retry and pause",
+	  "Goes on while the daemon or Redis is away, and says so. ? shows the keys: Tab or 1 2 3 another pane, s sort, / filter,\n"
+	  "Enter look at an entry, r retry a parked one now, p pause or resume a queue, q quit. Wants a terminal of 20 columns and 6\n"
+	  "lines at least. With --batch frames are printed, with --limit so many; with -o json or jsonl one object a frame.",
+	  TAKES_QUEUE | TAKES(OPTION_BATCH) | TAKES(OPTION_INTERVAL) | TAKES(OPTION_LIMIT), 0, 0, verb_top },
 	{ "suspended", "", "The jobs that cannot run on this host because their command is missing", NULL,
 	  0, 0, 0, verb_suspended },
 	{ "add", "JOB [FIELD=VALUE...]", "Add an entry for a job; prints its ID",
@@ -70,6 +75,15 @@ static const struct verb verbs[] = {
 	  "Reads JSON lines from FILE or standard input (journalctl -u xackd -o cat | xackctl events); lines that are no events\n"
 	  "are left out. With -o json or jsonl the lines as they are.",
 	  VERB_ALONE | TAKES(OPTION_JOB) | TAKES(OPTION_EVENT) | TAKES(OPTION_ID) | TAKES(OPTION_LEVEL) | TAKES(OPTION_FOLLOW), 0, 1, verb_events },
+#ifdef HAVE_REPORT
+	{ "report", "[FILE]", "The log as one page for a browser: throughput, failures, times, retries, dead letters, outages",
+	  "Reads JSON lines from FILE or standard input (-), the files of a journal if FILE is a folder, or with --journal this\n"
+	  "machine's. The page stands on its own, with nothing loaded from anywhere; it goes to standard output, or with --output\n"
+	  "report.html to a file. --json gives its figures. With --serve it is served and kept up to date, read-only; on this machine\n"
+	  "alone unless --public says otherwise. Needs about 16 MB, however long the log is.",
+	  VERB_ALONE | VERB_WRITES | TAKES(OPTION_JOB) | TAKES(OPTION_SINCE) | TAKES(OPTION_UNTIL) | TAKES(OPTION_JOURNAL) | TAKES(OPTION_SERVE) |
+	  TAKES(OPTION_PUBLIC), 0, 1, verb_report },
+#endif
 	{ "pause", "[JOB]", "Start nothing more of a queue, on any host; what runs goes on",
 	  "A pause is the whole queue's: a job that shares its queue is paused with --queue. Without JOB or --queue: all queues.",
 	  TAKES(OPTION_QUEUE), 0, 1, verb_pause },
