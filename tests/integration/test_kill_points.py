@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections import Counter, namedtuple
 
 import pytest
@@ -456,3 +457,30 @@ def test_frozen_at(box, killable, step):
     assert len(ledger(box)[("work", entry)]) <= 3 and len(after) == 2
     for daemon in (first, other):
         assert daemon.stop() == 0, daemon.tail()
+
+
+def test_what_hung_while_redis_was_frozen(box, killable):
+    """The other host's reaper is between two of its calls when Redis and the owner freeze for longer than the lease, and asks on at the very
+    moment of the thaw: the owner, who could not renew, comes first."""
+    step = next(step for step in STEPS if step.point == "sweep_one.before")
+    scene = Scene(box, step, "stop")
+    one = scene.start(workers=1, lease="2s", env={})
+    entry = scene.add("gate")[0]
+    one.wait_event("job.started", id=entry)
+    two = scene.start(workers=1, lease="2s", name="h2")
+    scene.wait_there()
+    assert scene.victim() == two.pid
+    wait_until(lambda: process(two.pid).state == "T", 5, "the other host's reaper stands still")
+    one.freeze()
+    box.redis.freeze()
+    before = time.monotonic()
+    wait_until(lambda: time.monotonic() - before > 3, 6)
+    send(two.pid, signal.SIGCONT)
+    box.redis.thaw()
+    one.thaw()
+    never(lambda: two.events("job.recovered"), 2)
+    scene.open_gate()
+    one.wait_event("job.succeeded", id=entry, attempt=1)
+    assert not one.events("job.lease_lost")
+    finish(scene)
+    check_entries(scene)
