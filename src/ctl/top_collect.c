@@ -154,7 +154,7 @@ static int compare_workers(const void *left, const void *right)
 static void read_workers(struct top_collector *c, struct top_frame *f)
 {
 	AUTO_JSON *answer = ask_daemon(c, f, "workers");
-	json_t *rows = json_is_array(answer) ? answer : json_object_get(answer, "workers");
+	json_t *rows = json_object_get(answer, "workers");
 	int64_t done = 0, failed = 0;
 	f->workers = calloc(json_array_size(rows) + 1, sizeof(*f->workers));
 	f->failed = f->failed || !f->workers;
@@ -184,6 +184,29 @@ static const char *shown_name(struct top_frame *f, const struct config *config, 
 	return top_keepf(f, "%s/%s", queue->stream, queue->group);
 }
 
+/* What the daemon knows of queues; NULL = it does not say. */
+struct daemon_view {
+	json_t *suspended; /* [{job, …}] */
+	json_t *counts;    /* [{job, stream, group, failed, …}] */
+};
+
+/* Attempts that failed on this host; -1 = nobody says. */
+static int64_t failed_count(const struct queue *queue, json_t *counts)
+{
+	int64_t sum = counts ? 0 : -1;
+	size_t i;
+	json_t *row;
+	json_array_foreach (counts, i, row) {
+		const char *stream = json_string_value(json_object_get(row, "stream"));
+		const char *group = json_string_value(json_object_get(row, "group"));
+		int64_t failed = number(row, "failed");
+		if (stream && group && failed > 0 && strcmp(stream, queue->stream) == 0 &&
+		    strcmp(group, queue->group) == 0)
+			sum += failed;
+	}
+	return sum;
+}
+
 static void name_queue(struct top_collector *c, struct top_frame *f, size_t index, json_t *suspended,
 		       struct top_queue *q)
 {
@@ -202,9 +225,10 @@ static void name_queue(struct top_collector *c, struct top_frame *f, size_t inde
 		.done_milli_per_s = -1,
 		.failed_milli_per_s = -1,
 	};
-	if (!suspended)
+	q->failed_milli_per_s = rate(&c->queues[index].failed, failed_count(queue, view->counts), f->mono_ms);
+	if (!view->suspended)
 		return;
-	figures_suspended(queue, suspended, &suspended_json, &suspended_words);
+	figures_suspended(queue, view->suspended, &suspended_json, &suspended_words);
 	q->suspended = top_keep(f, buf_bytes(&suspended_words));
 	q->suspended_json = top_keep(f, buf_bytes(&suspended_json));
 }
@@ -247,8 +271,9 @@ static void read_queues(struct top_collector *c, struct top_frame *f)
 	struct ctl *ctl = c->ctl;
 	struct connection *connection = NULL;
 	AUTO_BUF why = { 0 };
-	AUTO_JSON *answer = ask_daemon(c, f, "suspended");
-	json_t *suspended = json_is_array(answer) ? answer : json_object_get(answer, "suspended");
+	AUTO_JSON *suspended = ask_daemon(c, f, "suspended"), *counts = ask_daemon(c, f, "counts");
+	const struct daemon_view view = { json_object_get(suspended, "suspended"),
+					  json_object_get(counts, "counts") };
 	f->queues = calloc(ctl->config->queue_count + 1, sizeof(*f->queues));
 	if (!f->queues) {
 		f->failed = true;
@@ -262,7 +287,7 @@ static void read_queues(struct top_collector *c, struct top_frame *f)
 		if (!ctl_chooses_queue(ctl, i))
 			continue;
 		struct top_queue *q = &f->queues[f->queue_count++];
-		name_queue(c, f, i, suspended, q);
+		name_queue(c, f, i, &view, q);
 		if (!f->redis_error)
 			read_queue(c, f, connection, q);
 	}

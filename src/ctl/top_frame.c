@@ -149,7 +149,7 @@ enum {
 	FAILURE_IS_DEAD,
 };
 static const struct column failure_columns[TOP_FAILURE_COLUMNS] = {
-	[FAILURE_AGO] = { .key = "ago_ms", .title = "BEFORE", .show = SHOW_DURATION },
+	[FAILURE_AGO] = { .key = "ago_ms", .title = "AGO", .show = SHOW_DURATION },
 	[FAILURE_JOB] = { .key = "job", .title = "JOB", .elastic = true },
 	[FAILURE_ID] = { .key = "id", .title = "ID" },
 	[FAILURE_DEAD_ID] = { .key = "dead_id" },

@@ -177,6 +177,27 @@ static json_t *answer_look(struct supervisor *s, json_t *request)
 	return json_pack("{s:b}", "looks", 1);
 }
 
+/* ---- counts ---- */
+
+/* Of each job since this daemon's start, on this host. */
+static json_t *answer_counts(struct supervisor *s, json_t *request)
+{
+	json_t *rows = json_array();
+	(void)request;
+
+	for (size_t i = 0; i < s->config->job_count; i++) {
+		const struct job *job = &s->config->jobs[i];
+		struct job_tally *tally = &board_job(s->board, i)->tally;
+		uint64_t failed = 0;
+		for (int reason = 0; reason < REASON_COUNT; reason++)
+			failed += atomic_load(&tally->failed[reason]);
+		(void)json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:I, s:I}", "job", job->name, "stream", job->stream, "group", job->group,
+							    "succeeded", (json_int_t)atomic_load(&tally->outcome[TALLY_SUCCEEDED]), "failed",
+							    (json_int_t)failed));
+	}
+	return json_pack("{s:o}", "counts", rows);
+}
+
 /* ---- the table ---- */
 
 static const struct {
@@ -185,6 +206,7 @@ static const struct {
 } verbs[] = {
 	{ "status", answer_status },       { "workers", answer_workers }, { "running", answer_running },
 	{ "suspended", answer_suspended }, { "resume", answer_resume },   { "look", answer_look },
+	{ "counts", answer_counts },
 };
 
 json_t *admin_answer(void *user, json_t *request)
