@@ -207,8 +207,8 @@ static int64_t failed_count(const struct queue *queue, json_t *counts)
 	return sum;
 }
 
-static void name_queue(struct top_collector *c, struct top_frame *f, size_t index, json_t *suspended,
-		       struct top_queue *q)
+static void name_queue(struct top_collector *c, struct top_frame *f, size_t index,
+		       const struct daemon_view *view, struct top_queue *q)
 {
 	const struct queue *queue = &c->ctl->config->queues[index];
 	AUTO_BUF json = { 0 }, words = { 0 }, suspended_json = { 0 }, suspended_words = { 0 };
