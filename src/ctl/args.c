@@ -117,6 +117,10 @@ static int check_verb(const struct args *a)
 			return usage(verb->name);
 		}
 	}
+	if (a->output_file && !(verb->options & VERB_WRITES)) {
+		(void)ctl_say(CTL_USAGE, "--output is table, json or jsonl, not \"%s\"", a->output_file);
+		return usage(verb->name);
+	}
 	if (a->rest_count < verb->least || (verb->most >= 0 && a->rest_count > verb->most)) {
 		(void)ctl_say(CTL_USAGE, "%s: xackctl %s %s",
 			      a->rest_count < verb->least ? "something is missing" : "too many arguments",
@@ -150,6 +154,8 @@ int args_parse(int argc, char **argv, struct args *ret_args, enum args_answer *r
 			    .older_than_ms = -1,
 			    .limit = -1,
 			    .timeout_ms = -1,
+			    .since_ms = -1,
+			    .until_ms = -1,
 			    .max_waiting = -1,
 			    .max_age_ms = -1,
 			    .max_dead = -1 };

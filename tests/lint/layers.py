@@ -6,13 +6,14 @@ import tap
 
 BELOW = {
     "base": set(),
+    "report": {"base", "domain"},
     "domain": {"base"},
     **{room: {"base", "domain"} for room in ("redis", "handler", "config", "log", "ipc")},
     **{room: {"base", "domain", "redis", "handler", "config", "log", "ipc"} for room in ("worker", "reaper")},
 }
 # The reaper is a thread of the supervisor's.
 BELOW["supervisor"] = BELOW["reaper"] | {"reaper"}
-MAINS = {"base", "domain", "redis", "handler", "config", "log", "ipc", "worker", "reaper", "supervisor"}
+MAINS = {"base", "domain", "report", "redis", "handler", "config", "log", "ipc", "worker", "reaper", "supervisor"}
 BELOW["daemon"] = MAINS
 BELOW["ctl"] = MAINS
 
@@ -23,7 +24,7 @@ ROOMS = {
     "jansson.h": (("src/base/json.h",), None),
     "ev.h": (("src/handler/", "src/ipc/", "src/worker/", "src/supervisor/", "src/ctl/"), None),
     "microhttpd.h": (("src/supervisor/", "src/ctl/"), None),
-    "systemd/": (("src/supervisor/", "src/log/"), 1),
+    "systemd/": (("src/supervisor/", "src/log/", "src/ctl/"), 1),
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.M)

@@ -18,7 +18,7 @@ def files(*folders, endings=()):
                               and not os.path.exists(os.path.join(root, n, "config.status")))
             for leaf in leaves:
                 path = os.path.relpath(os.path.join(root, leaf), TOP)
-                if (not endings or path.endswith(tuple(endings))) and not path.endswith("scripts_gen.c"):
+                if (not endings or path.endswith(tuple(endings))) and not path.endswith(("scripts_gen.c", "assets_gen.c")):
                     found.append(path)
     return sorted(found)
 
