@@ -401,6 +401,7 @@ static void read_in(struct connection *c)
 			connection_drop(c, "no memory");
 			return;
 		}
+		c->head_mono_ms = clock_mono_ms(); /* a large answer over a slow line is on its way for as long as it comes */
 		if (!parse(c) || (size_t)n < sizeof(chunk))
 			return;
 	}
@@ -426,6 +427,8 @@ void connection_write_out(struct connection *c)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			return;
+		if (n > 0 && c->out_at > 0)
+			c->head_mono_ms = clock_mono_ms(); /* so is a large command: Redis has read from what it could not take at once */
 		if (n < 0) {
 			/* What Redis said before it closed (too many clients, wrong password) tells more than the broken pipe. */
 			int number = errno;
