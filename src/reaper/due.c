@@ -59,6 +59,9 @@ void reaper_put_back(struct reaper *r, struct reaped_queue *q)
 		connection_free_reply(reply);
 		KILL_POINT("host_put_back.after");
 	}
+	/* Again: whoever acknowledged meanwhile what its slot still named has it pending now. */
+	atomic_fetch_add(&q->state->remakes, 1);
+	atomic_fetch_add(&board_header(r->board)->remakes, 1);
 }
 
 static void rebuild(struct reaper *r, struct reaped_queue *q)

@@ -333,10 +333,19 @@ static void on_given_back(void *user, struct redisReply *reply)
 	worker_step(w); /* the same queue is looked at again until nothing unknown is left in it */
 }
 
+static bool lists(const struct entry_list *l, const struct work_queue *q, const char *id)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		if (l->entries[i].queue == q->index && strcmp(l->entries[i].id, id) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool held(const struct worker *w, const struct work_queue *q, const char *id)
 {
 	return (w->run->stage != RUN_NONE && w->run->queue == q && strcmp(w->run->entry.id, id) == 0) ||
-	       acks_hold(w, q, id) || window_hold(w, q, id);
+	       acks_hold(w, q, id) || window_hold(w, q, id) || lists(&w->ahead, q, id) || lists(&w->surplus, q, id);
 }
 
 static void on_reacknowledged(void *user, struct redisReply *reply)

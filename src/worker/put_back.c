@@ -101,7 +101,11 @@ bool put_back_again(struct worker *w)
 			return true; /* the next one in the next step */
 	}
 	w->remakes = all;
-	return false;
+	/* The reaper may have put back what had just been done: whatever is pending under our name is compared with what we hold. */
+	w->recover = RECOVER_MINE;
+	w->recover_queue = 0;
+	w->step_again = true;
+	return true;
 }
 
 void put_back_init(struct worker *w)

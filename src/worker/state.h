@@ -279,7 +279,7 @@ void put_back_init(struct worker *w);
 /* An entry of this queue is not pending: was it acknowledged by someone, or was the group made again? Then all that is held of it is put
  * back. False: nothing is held. */
 bool put_back_send(struct worker *w, struct work_queue *q);
-bool put_back_again(struct worker *w); /* the reaper says that a group was made again: true when something is on its way */
+bool put_back_again(struct worker *w); /* the reaper says that a group was made again: true when something is to be done first */
 
 /* settle.c */
 /* Decide how this run is settled, from r->outcome. */

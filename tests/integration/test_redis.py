@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from harness import PARKED, SLOW, never, wait_until
+from harness import PARKED, SLOW, TOP, never, wait_until
 
 
 def test_restart_while_idle(box):
@@ -196,6 +196,52 @@ def test_group_destroyed_is_made_where_it_had_got_to(box, parked):
     box.wait_pending(0, timeout=20)
     again = [r[0] for r in box.runs()]
     assert all(again.count(entry) == 1 for entry in done + [running, fresh]), "nothing done was run again"
+
+
+def test_group_destroyed_under_a_batch(box):
+    """All that one process was given is put back, not only the oldest, which the slot names; without waiting for any lease."""
+    gate = box.gate()
+    script = "read -r first; cat >/dev/null; case $first in *'\"attempt\":1,'*) echo go >> %s; : < %s; exit 3;; esac" % (box.path("begun"), gate.path)
+    daemon = box.daemon({"shell": script, "mode": "batch",
+                         "batch": {"size": 5, "wait": "500ms"}, "lease": "60s", "retry": {"initial": "100ms"}})
+    ids = box.add_many("work", 5)
+    wait_until(lambda: box.lines("begun") and box.pending_count() == 5)
+    box.r.xgroup_destroy("work", "xackd")
+    wait_until(lambda: box.groups() and box.pending_count() >= 1, what="the group is made again, and the oldest put back")
+    gate.open()
+    for entry in ids:
+        daemon.wait_event("job.retry", id=entry)
+    box.wait_pending(0, timeout=20)
+    assert not daemon.events("job.lease_lost") and not box.dead()
+
+
+@pytest.mark.parametrize("job", [{}, {"mode": "batch", "batch": {"size": 7, "wait": "10ms"}}], ids=["read ahead", "batch"])
+def test_group_destroyed_again_and_again(box, job):
+    """Each entry fails once, at any time relative to the destruction: every one of them is done in the end."""
+    script = "code=0; while read -r line; do echo $line >> %s; case $line in *'\"attempt\":1,'*) code=3;; esac; done; exit $code" % box.path("seen")
+    daemon = box.daemon(dict({"shell": script, "lease": "60s", "retry": {"initial": "10ms", "max_attempts": 0}}, **job))
+    ids = box.add_many("work", 400)
+    for round in range(8):
+        wait_until(lambda: len(set(box.lines("seen"))) > 40 * round, 20)
+        box.r.xgroup_destroy("work", "xackd")
+        wait_until(lambda: [g for g in box.groups() if g["name"] == "xackd"], 20, "the group is made again", step=0.002)
+    box.wait_done(timeout=60)
+    assert {e["id"] for e in daemon.events("job.succeeded")} == set(ids), "none is lost"
+
+
+def test_a_lost_answer_of_take_and_a_destroyed_group(box):
+    """Somebody took a due entry, never read the answer, and the group is gone: the row that take left in `due` brings it back."""
+    daemon = box.daemon({"exec": box.recording("test $XACKD_ATTEMPT -gt 1"), "lease": "1s", "retry": {"initial": "60s"}})
+    entry = box.add()
+    daemon.wait_event("job.retry", id=entry)
+    box.r.zadd(box.key("due"), {entry: 1}, xx=True)
+    with open(os.path.join(TOP, "src", "lua", "take.lua"), encoding="utf-8") as text:
+        keys = ["work"] + [box.key(name) for name in ("due", "given", "note", "dead", "paused")]
+        box.r.eval(text.read(), len(keys), *keys, "xackd", "elsewhere/default/0/0123456789abcdef", 1, PARKED)
+    box.r.xgroup_destroy("work", "xackd")
+    assert daemon.wait_event("job.succeeded", id=entry, timeout=20)["attempt"] == 2
+    box.wait_pending(0)
+    assert not box.r.exists(box.key("due"))
 
 
 def test_stream_deleted(box):

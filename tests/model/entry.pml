@@ -7,12 +7,13 @@
  *   overlap    without freezes no two executions overlap on one host                 MUT_NO_FENCE, MUT_NO_KILL
  *   attempts   no more runs than max_attempts (those given back do not count)        MUT_NO_LIMIT
  *   count      the delivery number never falls (a release gives back in `given`)     MUT_DECR
- *   lost       no state in which nobody will pick the entry up (invalid end state)   MUT_NO_REBUILD, MUT_NO_PUT_BACK,
+ *   lost       no state in which nobody will pick the entry up (invalid end state)   MUT_NO_REBUILD, MUT_NO_PUT_BACK, MUT_NO_TRACE,
  *                                                                                    MUT_NO_BURY_PUT_BACK, MUT_NO_SWEEP
  * After the group was destroyed delivery numbers may come again (the promise excepts it): delivery, overlap and count are not checked then.
  *
- * A limit that the check finds by itself (the last row in tests/model/run): the reply of a take is lost, and the group is destroyed before the worker
- * has asked what it holds. Then nobody knows of the entry, and the group is made again behind it. */
+ * A limit that the check finds by itself (the last row in tests/model/run, -DNOTED): the reply of an entry's first read is lost, a host notes how far
+ * the group has got by then, and the group is destroyed before the worker has asked what it holds. Then nobody knows of the entry, and the group is
+ * made again behind it. (The reply of a take may be lost like this: its row in `due` stays until the entry is settled.) */
 
 #ifndef HOSTS
 #define HOSTS 2          /* 1: one host with two workers; 2: two hosts with one worker each; 3: two and one */
@@ -60,6 +61,7 @@ byte st = WAITING, owner, count, given;
 byte spent;              /* runs that were not given back */
 byte top;                /* the highest delivery number so far */
 bool due, lostnote, seen;
+bool taken;              /* its row in `due` is far in the future: it was taken, or put back under a worker's name */
 bool group = 1;
 bool wiped, destroyed, froze;
 byte nextinc;
@@ -90,16 +92,19 @@ inline counted() { assert(destroyed || count >= top); if :: count > top -> top =
 inline do_read(m) { if :: group && st == WAITING -> st = PEND; owner = m; count = 1; consumer[m] = 1; counted() :: else fi }
 inline do_take(m) {
   if :: PENDING && owner == 0 && due -> owner = m; due = 0; consumer[m] = 1;
+#ifndef MUT_NO_TRACE
+        taken = 1;
+#endif
 #ifndef MUT_TAKE_JUSTID
         count++;
 #endif
         counted()
      :: else fi }
-inline do_ack(m) { if :: PENDING || st == DROPPED -> st = ACKED :: else fi }
-inline do_park(m, d) { if :: MINE(m, d) -> owner = 0; due = 1; lostnote = 0 :: else fi }
-inline do_bury(m, d) { if :: MINE(m, d) -> st = DEADL :: else fi }
+inline do_ack(m) { if :: PENDING || st == DROPPED -> st = ACKED; taken = 0 :: else fi }
+inline do_park(m, d) { if :: MINE(m, d) -> owner = 0; due = 1; taken = 0; lostnote = 0 :: else fi }
+inline do_bury(m, d) { if :: MINE(m, d) -> st = DEADL; taken = 0 :: else fi }
 inline do_release(m, d, ran) {
-  if :: MINE(m, d) -> owner = 0; due = 1;
+  if :: MINE(m, d) -> owner = 0; due = 1; taken = 0;
 #ifdef MUT_DECR
         count--; counted();
 #else
@@ -107,17 +112,21 @@ inline do_release(m, d, ran) {
 #endif
         if :: ran -> spent-- :: else fi
      :: else fi }
-inline do_reap(m) { if :: PENDING && owner == m -> owner = 0; due = 1; lostnote = 1 :: else fi }
+inline do_reap(m) { if :: PENDING && owner == m -> owner = 0; due = 1; taken = 0; lostnote = 1 :: else fi }
 inline do_group() {
   if :: !group ->
         group = 1;
         if :: st == DROPPED && due -> st = PEND; owner = 0
-           :: st == DROPPED && !due && !seen -> st = WAITING; count = 0; given = 0; top = 0
+           :: st == DROPPED && taken -> st = PEND; owner = 0; taken = 0; due = 1;     /* after a lease: its worker may claim it before */
+              if :: count > 1 -> count-- :: else fi
+           :: st == DROPPED && !due && !taken && !seen -> st = WAITING; count = 0; given = 0; top = 0
            :: else fi
      :: else fi }
 inline do_put_back(m, d) {
 #ifndef MUT_NO_PUT_BACK
-  if :: group && st == DROPPED && !consumer[m] && d > 0 -> st = PEND; owner = m; count = d; consumer[m] = 1; due = 0 :: else fi
+  if :: group && !consumer[m] && d > 0 && (st == DROPPED || (st == PEND && owner == 0 && count <= d)) ->
+        st = PEND; owner = m; count = d; consumer[m] = 1; due = 0; taken = 1
+     :: else fi
 #else
   skip
 #endif
@@ -282,6 +291,9 @@ proctype Reaper() {
 #ifndef MUT_NO_REBUILD
   :: atomic { PENDING && owner == 0 && !due -> AT(rebuild.before) due = 1 AT(rebuild.after) }
 #endif
+#ifdef NOTED
+  :: atomic { !seen && group && st != WAITING -> seen = 1 }
+#endif
   :: atomic { !group && !FINAL -> AT(remake.before) do_group() AT(remake.after);
        i = 1;                                               /* what the workers of this host run is put back */
        do :: i < INC -> if :: exec[i] > 0 -> AT(host_put_back.before) do_put_back(i, exec[i]) AT(host_put_back.after) :: else fi; i++
@@ -298,7 +310,7 @@ proctype Operator() {
   :: atomic { destroys > 0 && group && !FINAL -> destroys--; group = 0; destroyed = 1;
        i = 1; do :: i < INC -> consumer[i] = 0; i++ :: else -> break od; i = 0;
        if :: st == PEND -> st = DROPPED :: else fi }
-  :: atomic { wipes > 0 && !FINAL -> wipes--; wiped = 1; due = 0; given = 0; lostnote = 0 }
+  :: atomic { wipes > 0 && !FINAL -> wipes--; wiped = 1; due = 0; taken = 0; given = 0; lostnote = 0 }
   od }
 
 init {
