@@ -41,6 +41,8 @@ int verb_suspended(struct ctl *ctl);
 int verb_explain(struct ctl *ctl);
 int verb_retries(struct ctl *ctl);
 int verb_retry(struct ctl *ctl);
+int verb_cancel(struct ctl *ctl);
+int verb_drain(struct ctl *ctl);
 int verb_dead_ls(struct ctl *ctl);
 int verb_dead_show(struct ctl *ctl);
 int verb_dead_requeue(struct ctl *ctl);

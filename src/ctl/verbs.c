@@ -36,6 +36,13 @@ static const struct verb verbs[] = {
 	  "Which: IDs, or filters, or --all. With filters or --all it says the count and asks; where nobody can be asked it\n"
 	  "wants --yes.",
 	  TAKES_FILTERS | TAKES_CHANGE, 0, -1, verb_retry },
+	{ "cancel", "ID...", "End a running handler (TERM, then KILL) and make its entry a dead letter",
+	  "The reason is cancelled, also if the handler answers TERM with exit 0; one that had ended before has ended as it did.\n"
+	  "With --retry it is parked for its next attempt; the cancelled one counts. What is parked becomes a dead letter at once; so\n"
+	  "does what waits for its first run, unless another group of the stream wants it, too. A handler of another host is\n"
+	  "ended there. Where one process works on several entries (modes batch and persistent), the others are given back and run\n"
+	  "again: that wants --force. Status: 0 all of them, 1 not, 75 --timeout passed (default: kill_grace and 15 s).",
+	  TAKES_QUEUE | TAKES(OPTION_RETRY) | TAKES(OPTION_FORCE) | TAKES(OPTION_TIMEOUT), 1, -1, verb_cancel },
 	{ "dead ls", "", "The dead letters", NULL,
 	  TAKES_FILTERS, 0, 0, verb_dead_ls },
 	{ "dead show", "ID", "One dead letter in full: by its own ID or the entry's", NULL,
@@ -84,6 +91,12 @@ static const struct verb verbs[] = {
 	  VERB_ALONE | VERB_WRITES | TAKES(OPTION_JOB) | TAKES(OPTION_SINCE) | TAKES(OPTION_UNTIL) | TAKES(OPTION_JOURNAL) | TAKES(OPTION_SERVE) |
 	  TAKES(OPTION_PUBLIC), 0, 1, verb_report },
 #endif
+	{ "drain", "", "Stop the daemon of this host as SIGTERM does: fetch nothing more, let handlers end",
+	  "Handlers have drain_timeout; what does not end by then is ended and given back, its attempt too. The daemon ends with 0, so\n"
+	  "systemd (Restart=on-failure) leaves it stopped until systemctl start xackd. A second drain changes nothing; a second SIGTERM\n"
+	  "hurries. To keep it running and start nothing: pause, which is for all hosts. With --wait: until it has ended; status 75 when\n"
+	  "--timeout passed before that.",
+	  TAKES(OPTION_WAIT) | TAKES(OPTION_TIMEOUT), 0, 0, verb_drain },
 	{ "pause", "[JOB]", "Start nothing more of a queue, on any host; what runs goes on",
 	  "A pause is the whole queue's: a job that shares its queue is paused with --queue. Without JOB or --queue: all queues.",
 	  TAKES(OPTION_QUEUE), 0, 1, verb_pause },

@@ -562,6 +562,7 @@ void slot_reset(struct slot *s)
 	s->run = (struct slot_run){ .queue = -1, .job = -1, .progress = -1 };
 	s->done = (struct slot_done){ 0 };
 	write_end(s);
+	cancel_reset(&s->cancel);
 	atomic_store(&s->state, WORKER_STARTING);
 	atomic_store(&s->state_since_mono_ms, clock_mono_ms());
 }

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/fault.h"
 #include "domain/job.h"
+#include "ipc/cancel.h"
 #include "ipc/tally.h"
 
 enum worker_state {
@@ -78,6 +79,7 @@ struct slot {
 	struct slot_identity identity;     /* private: under seq */
 	struct slot_run run;               /* private: under seq */
 	struct slot_done done;             /* private: under seq */
+	struct cancel_slot cancel;
 } __attribute__((aligned(64)));
 
 enum suspension { SUSPENDED_NOT, SUSPENDED_CANNOT_EXEC, SUSPENDED_MISSING_TOOL };

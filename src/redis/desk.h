@@ -61,6 +61,20 @@ struct dead_draft {
 };
 MUST_CHECK int desk_dead_put(struct connection *c, const struct queue_keys *k, enum desk_put how, const struct dead_draft *d,
 			     char ret_dead_id[ENTRY_ID_SIZE], struct redis_error *ret_error);
+/* Make a dead letter of an entry that no worker has; 0 with its ID. Parked: by the delivery just read. Waiting (never delivered): it leaves
+ * the stream too, so only where no other group wants it. Otherwise nothing was done: */
+enum desk_cancel { DESK_CANCELLED, DESK_CANCEL_MOVED /* it is not parked or waiting any more: look again */, DESK_CANCEL_SHARED /* another group */ };
+struct desk_cancel_answer {
+	enum desk_cancel result;
+	char dead_id[ENTRY_ID_SIZE];
+	char other_group[256]; /* SHARED: which */
+};
+struct settle;
+struct dead_meta;
+MUST_CHECK int desk_cancel_parked(struct connection *c, const struct queue_keys *k, const struct settle *s, struct desk_cancel_answer *ret,
+				  struct redis_error *ret_error);
+MUST_CHECK int desk_cancel_waiting(struct connection *c, const struct queue_keys *k, const char *id, const struct dead_meta *meta,
+				   struct desk_cancel_answer *ret, struct redis_error *ret_error);
 /* paused key; *ret_changed. After pausing or resuming, every client of the group that waits in a read should look again: the caller passes the
  * consumers' clients by CLIENT LIST … (done inside, best effort). */
 MUST_CHECK int desk_pause(struct connection *c, const struct queue_keys *k, bool paused, bool *ret_changed, struct redis_error *ret_error);

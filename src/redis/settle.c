@@ -1,5 +1,6 @@
 /* The one call that ends a run: acknowledge, park, bury or release. All scripts answer in one shape. */
 #include "redis/decode.h"
+#include "redis/settle.h"
 
 #include <errno.h>
 
@@ -72,10 +73,23 @@ static const char *where_pairs_are(const struct settle *s)
 	return s->entry || (s->dead->reason && strcmp(s->dead->reason, "payload_gone") == 0) ? "none" : "stream";
 }
 
-static void bury(struct command *c, const struct queue_keys *k, const char *me, const struct settle *s)
+void settle_add_meta(struct command *c, const struct dead_meta *d)
 {
 	struct meta_row rows[META_MAX];
-	size_t n = meta_rows(s->dead, rows);
+	size_t n = meta_rows(d, rows);
+
+	command_u64(c, n);
+	for (size_t i = 0; i < n; i++) {
+		command_text(c, rows[i].name);
+		if (rows[i].is_number)
+			command_i64(c, rows[i].number);
+		else
+			command_bytes(c, rows[i].value);
+	}
+}
+
+static void bury(struct command *c, const struct queue_keys *k, const char *me, const struct settle *s)
+{
 	const char *where = where_pairs_are(s);
 
 	command_script(c, "bury", 5);
@@ -91,14 +105,7 @@ static void bury(struct command *c, const struct queue_keys *k, const char *me, 
 	command_i64(c, s->dead_maxlen > 0 ? s->dead_maxlen : 0);
 	command_bytes(c, s->note);
 	command_text(c, where);
-	command_u64(c, n);
-	for (size_t i = 0; i < n; i++) {
-		command_text(c, rows[i].name);
-		if (rows[i].is_number)
-			command_i64(c, rows[i].number);
-		else
-			command_bytes(c, rows[i].value);
-	}
+	settle_add_meta(c, s->dead);
 	for (size_t i = 0; strcmp(where, "sent") == 0 && i < s->entry->pair_count; i++) {
 		command_bytes(c, s->entry->pairs[i].name);
 		command_bytes(c, s->entry->pairs[i].value);

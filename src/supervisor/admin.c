@@ -207,6 +207,7 @@ static const struct {
 	{ "status", answer_status },       { "workers", answer_workers }, { "running", answer_running },
 	{ "suspended", answer_suspended }, { "resume", answer_resume },   { "look", answer_look },
 	{ "counts", answer_counts },
+	{ "cancel", desk_cancel },         { "buried", desk_buried },     { "drain", desk_drain },
 };
 
 json_t *admin_answer(void *user, json_t *request)

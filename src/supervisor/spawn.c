@@ -70,6 +70,7 @@ static int fill_attributes(posix_spawnattr_t *attr)
 	sigaddset(&mask, SIGTERM); /* until the worker listens: a stop that comes before must not look like a crash */
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGUSR1);
+	sigaddset(&mask, SIGUSR2);
 	sigfillset(&all);
 	int r = posix_spawnattr_setsigmask(attr, &mask);
 	if (r == 0)

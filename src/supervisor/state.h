@@ -74,6 +74,7 @@ struct supervisor {
 	int64_t ready_by_mono_ms;
 	int64_t stop_by_mono_ms;
 	bool workers_started, ready, stopping;
+	bool drain_asked;         /* over the control socket */
 	bool reload_wanted;       /* asked for while it could not be done yet */
 	bool reloading;
 	int64_t reload_mono_ms;   /* when it began */
@@ -132,6 +133,11 @@ MUST_CHECK int leftover_wait(pid_t pid, int64_t limit_ms);
 json_t *admin_answer(void *user, json_t *request);
 /* Try suspended jobs again now: one, or all (NULL). Adds their names to ret_names unless NULL; returns how many. */
 size_t admin_resume(struct supervisor *s, const char *job, const char *why, json_t *ret_names);
+
+/* desk.c: what xackctl asks for that changes something. */
+json_t *desk_cancel(struct supervisor *s, json_t *request);
+json_t *desk_buried(struct supervisor *s, json_t *request);
+json_t *desk_drain(struct supervisor *s, json_t *request);
 
 /* reload.c: SIGHUP, and what follows from it. */
 void reload_init(struct supervisor *s);

@@ -145,7 +145,8 @@ static void on_signal(struct ev_loop *loop, ev_io *io, int events)
 		} else if (info.ssi_signo == SIGHUP) {
 			reload(s);
 		} else {
-			supervisor_stop(s, s->stopping ? STOP_FAST : STOP_DRAIN, 0, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+			const char *why = info.ssi_signo == SIGINT ? "SIGINT" : s->drain_asked ? "xackctl drain" : "SIGTERM";
+			supervisor_stop(s, s->stopping ? STOP_FAST : STOP_DRAIN, 0, why);
 		}
 	}
 }

@@ -126,6 +126,8 @@ static int setup(struct worker *w)
 	if (r == 0)
 		r = stop_init(w);
 	if (r == 0)
+		r = cancel_init(w);
+	if (r == 0)
 		r = fetch_init(w);
 	if (r == 0)
 		r = run_init(w);

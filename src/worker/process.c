@@ -86,7 +86,7 @@ void process_launch(struct worker *w)
 {
 	struct window *win = &w->window;
 
-	win->gathering = win->ending = win->distrusted = win->timed_out = false;
+	win->gathering = win->ending = win->distrusted = win->timed_out = win->cancelling = false;
 	win->born_mono_ms = clock_mono_ms();
 	win->answers = 0;
 	w->stderr_n = 0;
@@ -165,6 +165,8 @@ static void on_reply(void *user, struct bytes line, bool cut)
 		if (!win->runs[i].answered && strcmp(win->runs[i].entry.id, reply.id) == 0)
 			r = &win->runs[i];
 	}
+	if (win->cancelling && (!r || r->cancelled))
+		return; /* what it says while it is ended does not undo that; of the others it may still be said that they are done */
 	bool stays = win->job->mode == MODE_PERSISTENT;
 	if (!r && !reply.id[0] && stays && window_unanswered(w) == 1)
 		r = window_oldest(win);
@@ -177,6 +179,25 @@ static void on_reply(void *user, struct bytes line, bool cut)
 		win->distrusted = win->ending = true;
 		handler_stop(win->process, END_STOPPED, win->job->kill_grace_ms);
 	} /* else: answered before, or not one of ours */
+}
+
+static void judge_cancelled(struct worker *w, struct run *r, const struct run_end *end)
+{
+	struct run_end cancelled = *end;
+
+	cancelled.kind = r->cancelled_retry ? END_CANCELLED_RETRY : END_CANCELLED;
+	decide_end(w, r, &cancelled, NULL);
+}
+
+/* Beside one that was cancelled. A batch that answers its TERM with exit 0 says that all is done. */
+static void judge_bystander(struct worker *w, struct run *r, const struct run_end *end)
+{
+	const struct run_end done = { .kind = END_EXITED, .code = 0 };
+
+	if (w->window.job->mode == MODE_BATCH && end->code == 0 && end->signal == 0)
+		decide_end(w, r, &done, NULL);
+	else
+		window_decide_release(w, r, "its process was ended because another entry was cancelled");
 }
 
 static void judge_batch(struct worker *w, struct run *r, const struct run_end *end, const struct said *said)
@@ -223,13 +244,17 @@ static void on_ended(void *user, const struct run_end *end, const struct said *s
 		struct run *r = &win->runs[i];
 		if (r->answered)
 			continue;
-		if (win->job->mode == MODE_BATCH)
+		if (r->cancelled)
+			judge_cancelled(w, r, end);
+		else if (win->cancelling)
+			judge_bystander(w, r, end);
+		else if (win->job->mode == MODE_BATCH)
 			judge_batch(w, r, end, said);
 		else
 			judge_persistent(w, r, end, unanswered, first);
 		first = false;
 	}
-	win->ending = win->gathering = win->timed_out = win->distrusted = win->stopped = false;
+	win->ending = win->gathering = win->timed_out = win->distrusted = win->stopped = win->cancelling = false;
 	if (w->run->stage != RUN_HANDLER)
 		slot_set_handler(w->slot, 0, 0);
 	worker_step(w);
@@ -283,6 +308,17 @@ static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events)
 	win->timed_out = win->ending = true;
 	close_stdin(w);
 	handler_stop(win->process, END_TIMED_OUT, win->job->kill_grace_ms);
+}
+
+void process_cancel(struct worker *w, struct run *r, enum end_kind kind)
+{
+	struct window *win = &w->window;
+
+	r->cancelled = true;
+	r->cancelled_retry = kind == END_CANCELLED_RETRY;
+	win->cancelling = win->ending = true;
+	close_stdin(w);
+	handler_stop(win->process, kind, win->job->kill_grace_ms);
 }
 
 int process_init(struct worker *w)

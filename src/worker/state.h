@@ -64,6 +64,8 @@ struct run {
 	struct handler_usage usage;
 	bool ended;                  /* a handler ran and ended: usage is valid */
 	bool answered;               /* in a window: its outcome is known */
+	bool cancelled;              /* in a window: its process is ended because of it, … */
+	bool cancelled_retry;        /* … and it is to be parked */
 	bool many;                   /* acknowledged together with others, … */
 	size_t together;             /* … so many in this command, of which it is the first */
 };
@@ -87,7 +89,7 @@ struct window {
 	bool gathering;          /* batch: the process is not started yet */
 	bool ending;             /* the process gets nothing more */
 	bool distrusted;         /* it said something that nobody understands */
-	bool timed_out, stopped;
+	bool timed_out, stopped, cancelling;
 	int stdin_fd;            /* -1 = closed */
 	ev_io writable;
 	struct buf out;
@@ -220,6 +222,7 @@ struct worker {
 	bool stopping;
 	bool retiring;               /* without a limit of time */
 	ev_signal sig_term, sig_int, sig_usr1;
+	ev_signal sig_usr2;          /* cancel.c */
 	ev_io lifeline;
 	ev_timer stop_handler, stop_hard;
 	int exit_code;
@@ -332,6 +335,11 @@ void process_give(struct worker *w, struct run *r);
 void process_flush(struct worker *w);
 void process_end(struct worker *w); /* it gets nothing more */
 bool process_worn_out(struct worker *w);
+/* End the process because of this entry; the others that it works on are given back. */
+void process_cancel(struct worker *w, struct run *r, enum end_kind kind);
+
+/* cancel.c: what an operator wants ended. */
+MUST_CHECK int cancel_init(struct worker *w);
 
 /* ahead.c */
 MUST_CHECK int ahead_init(struct worker *w);

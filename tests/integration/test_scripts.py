@@ -909,3 +909,35 @@ def test_parked_page(q):
 def test_pause(q):
     call = lambda on: q.call("pause", ["paused"], on)
     assert [call(1), call(1), q.r.exists(q.key["paused"]), call(0), call(0), q.r.exists(q.key["paused"])] == [1, 0, 1, 1, 0, 0]
+
+
+# ---- cancel_waiting ----
+
+def test_cancel_waiting(q):
+    call = lambda i: q.call("cancel_waiting", ["stream", "note", "dead"], q.g, i, 2, "xackd.reason", "cancelled", "xackd.attempts", 0)  # noqa: E731
+    i, other = add(q, "a", b"\xff", "a", "2"), add(q, "b", "1")
+    full(q)
+    with pytest.raises(redis.exceptions.ResponseError, match="OOM|maxmemory"):
+        call(i)
+    q.r.config_set("maxmemory", 0)
+    assert q.r.xlen(q.s) == 2 and q.dead() == []
+    code, dead_id = call(i)
+    (found, meta, pairs), = q.dead()
+    assert code == 0 and found == dead_id.decode() and pairs == [b"a", b"\xff", b"a", b"2"] and parts(found)[1] >= 1000000
+    assert (meta["xackd.id"].decode(), meta["xackd.reason"], meta["xackd.group"].decode()) == (i, b"cancelled", q.g)
+    assert note_of(q, i)["dead_id"] == found and q.fetch(ME)[0][1][0][0].decode() == other
+    assert call(i) == [1, b""] and call(other) == [1, b""] and call("9-9") == [1, b""], "gone, delivered, never there"
+    held = add(q)
+    q.r.xgroup_create(q.s, "slow", id=other)
+    assert call(held) == [2, b"slow"]
+    q.r.xreadgroup("slow", "x", {q.s: ">"})
+    assert call(held) == [2, b"slow"] and q.r.xlen(q.s) == 2 and len(q.dead()) == 1
+    q.r.xack(q.s, "slow", held)
+    assert call(held)[0] == 0
+
+
+def test_cancel_waiting_of_many_pairs(q):
+    flat = [x for n in range(4000) for x in ("f%d" % n, n)]
+    i = add(q, *flat)
+    assert q.call("cancel_waiting", ["stream", "note", "dead"], q.g, i, 1, "xackd.reason", "cancelled")[0] == 0
+    assert q.dead()[0][2][0] == b"xackd.packed" and q.r.xlen(q.s) == 0
