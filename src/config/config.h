@@ -25,6 +25,8 @@ struct config {
 	char *runtime_dir;
 	enum log_format log_format;
 	int log_level; /* enum event_level */
+	char *metrics_listen;   /* address and port, NULL = none */
+	char *metrics_textfile; /* absolute, NULL = none */
 	struct job *jobs;
 	size_t job_count;
 	struct queue *queues; /* sorted by stream, then group */

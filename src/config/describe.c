@@ -19,6 +19,8 @@ static const struct {
 	[KEY_VARIABLE] = { "name of an environment variable",
 			   "\"type\":\"string\",\"pattern\":\"^[A-Za-z_][A-Za-z0-9_]*$\"" },
 	[KEY_USER] = { "user", "\"type\":[\"string\",\"integer\"]" },
+	[KEY_ADDRESS] = { "address and port",
+			  "\"type\":\"string\",\"pattern\":\"^([0-9.]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5}$\"" },
 	[KEY_PATH] = { "path", "\"type\":\"string\",\"minLength\":1" },
 	[KEY_DURATION] = { "duration", "\"type\":[\"string\",\"integer\"],\"pattern\":\"^([0-9]+(ms|s|m|h|d)|"
 				       "0)$\",\"maximum\":0,\"minimum\":0" },

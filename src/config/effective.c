@@ -123,6 +123,7 @@ static bool put_value(struct buf *out, const struct key *key, const void *owner)
 	case KEY_QUEUE:
 	case KEY_VARIABLE:
 	case KEY_USER:
+	case KEY_ADDRESS:
 	case KEY_PATH:
 		if (!text_of(key, owner))
 			return false;
@@ -222,7 +223,10 @@ static void put_user(struct buf *out, const struct run_user *user)
 
 int config_print_pool(const struct config *c, const struct pool *pool, struct buf *out)
 {
-	put_section(out, SECTION_MAIN, &c->store->settings, 0);
+	struct settings settings = c->store->settings;
+
+	settings.metrics_listen = settings.metrics_textfile = NULL; /* the supervisor's alone */
+	put_section(out, SECTION_MAIN, &settings, 0);
 	for (size_t i = 0; i < c->job_count; i++) {
 		const struct job *job = &c->jobs[i];
 

@@ -9,7 +9,7 @@ enum { YEAR_DAYS = 366 };
 #define LONGEST_MS \
 	(INT64_C(10) * YEAR_DAYS * 24 * 60 * 60 * 1000) /* sums of several stay far from overflow */
 #define LARGEST_BYTES (INT64_C(1) << 50)
-enum { QUEUE_MAX_BYTES = 200, PATH_MAX_BYTES = 4095, VARIABLE_MAX_BYTES = 256 };
+enum { QUEUE_MAX_BYTES = 200, PATH_MAX_BYTES = 4095, VARIABLE_MAX_BYTES = 256, ADDRESS_MAX_BYTES = 64 };
 
 /* event.h numbers the levels; this layer does not see it. */
 enum { LEVEL_DEBUG, LEVEL_INFO, LEVEL_NOTICE, LEVEL_WARNING, LEVEL_ERROR };
@@ -41,6 +41,7 @@ static const struct choice backoff_choices[] = {
 #define QUEUE(owner_, field_) FIELD(KEY_QUEUE, owner_, field_), .min = 1, .max = QUEUE_MAX_BYTES
 #define VARIABLE(owner_, field_) FIELD(KEY_VARIABLE, owner_, field_), .min = 1, .max = VARIABLE_MAX_BYTES
 #define USER(owner_, field_) FIELD(KEY_USER, owner_, field_), .min = 1, .max = VARIABLE_MAX_BYTES
+#define ADDRESS(owner_, field_) FIELD(KEY_ADDRESS, owner_, field_), .min = 1, .max = ADDRESS_MAX_BYTES
 #define PATH(owner_, field_) FIELD(KEY_PATH, owner_, field_), .min = 1, .max = PATH_MAX_BYTES
 #define DURATION(owner_, field_, min_) FIELD(KEY_DURATION, owner_, field_), .min = (min_), .max = LONGEST_MS
 #define SECONDS(owner_, field_) FIELD(KEY_SECONDS, owner_, field_), .min = 0, .max = LONGEST_MS
@@ -87,6 +88,7 @@ const char *const key_section_help[SECTION_COUNT] = {
 	[SECTION_MAIN] = "The file",
 	[SECTION_REDIS] = "redis:",
 	[SECTION_LOG] = "log:",
+	[SECTION_METRICS] = "metrics:",
 	[SECTION_POOL] = "pools: NAME:",
 	[SECTION_JOB] = "jobs: NAME: (and defaults:)",
 	[SECTION_LIMITS] = "jobs: NAME: limits:",

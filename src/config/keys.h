@@ -13,6 +13,7 @@ enum key_section {
 	SECTION_MAIN,
 	SECTION_REDIS,
 	SECTION_LOG,
+	SECTION_METRICS,
 	SECTION_POOL,
 	SECTION_JOB,
 	SECTION_LIMITS,
@@ -31,6 +32,7 @@ enum key_type {
 	KEY_QUEUE,    /* name of a stream or group (char *) */
 	KEY_VARIABLE, /* name of an environment variable (char *) */
 	KEY_USER,     /* name of a user, looked up later (char *) */
+	KEY_ADDRESS,  /* where to listen, a port from 1 on (char *) */
 	KEY_PATH,     /* relative ones start at the folder of the main file (char *) */
 	KEY_DURATION, /* in ms (int64_t) */
 	KEY_SECONDS,  /* a duration kept in whole seconds (int64_t) */

@@ -107,6 +107,8 @@ int resolve_main(struct loading *l)
 	c->control_socket = s->control_socket;
 	c->log_format = s->log_format;
 	c->log_level = s->log_level;
+	c->metrics_listen = s->metrics_listen;
+	c->metrics_textfile = s->metrics_textfile;
 	r = resolve_paths(l);
 	return r == 0 ? resolve_redis(l) : r;
 }

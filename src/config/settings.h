@@ -25,6 +25,8 @@ struct settings {
 	enum log_format log_format;
 	int log_level;
 	enum success_rule log_success;
+	char *metrics_listen; /* NULL = none */
+	char *metrics_textfile;
 	char **include; /* NULL-terminated */
 	/* Read after everything else is known. NULL = not given. */
 	const struct yaml_node *pools;

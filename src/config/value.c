@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/address.h"
 #include "base/num.h"
 #include "domain/target.h"
 
@@ -182,6 +183,8 @@ static int read_choice(const struct reading *v)
 /* What is wrong with a text of that type, or NULL. */
 static const char *text_fault(const struct key *key, const struct yaml_node *node)
 {
+	struct address address;
+
 	if (key->type == KEY_NAME && !name_valid(node->text, node->length))
 		return "is not a name (1 to 64 of A-Z a-z 0-9 . _ -)";
 	if (key->type == KEY_VARIABLE && !variable_valid(node->text, node->length))
@@ -191,6 +194,8 @@ static const char *text_fault(const struct key *key, const struct yaml_node *nod
 	if (key->type == KEY_QUEUE && strcmp(key->name, "group") == 0 &&
 	    strncmp(node->text, "xackd:", strlen("xackd:")) == 0)
 		return "is reserved (names of groups do not begin with xackd:)";
+	if (key->type == KEY_ADDRESS && (address_parse(node->text, &address, NULL) < 0 || address_port(&address) == 0))
+		return "is no address with a port (such as 127.0.0.1:9127 or [::1]:9127; numbers, no names)";
 	return NULL;
 }
 
@@ -286,6 +291,7 @@ static const struct {
 	[KEY_QUEUE] = { read_text, false },
 	[KEY_VARIABLE] = { read_text, false },
 	[KEY_USER] = { read_text, false },
+	[KEY_ADDRESS] = { read_text, false },
 	[KEY_PATH] = { read_path, false },
 	[KEY_DURATION] = { read_duration, false },
 	[KEY_SECONDS] = { read_seconds, false },

@@ -120,7 +120,7 @@ static bool to_journal(struct log *log, struct bytes fields)
 {
 	if (journal_send(&log->journal, fields))
 		return true;
-	atomic_fetch_add(&log->sink.shared->dropped, 1);
+	sink_count_dropped(&log->sink);
 	return false;
 }
 
@@ -163,6 +163,11 @@ void event_emit(struct log *log, enum event_id id, enum event_level level, const
 	if (write_event(log, id, level, about, fields, count))
 		tell_dropped(log);
 	pthread_mutex_unlock(&log->lock);
+}
+
+uint64_t log_dropped(const struct log *log)
+{
+	return atomic_load(&log->sink.shared->dropped_ever);
 }
 
 bool log_pending(const struct log *log)

@@ -69,6 +69,8 @@ bool log_wants(const struct log *log, enum event_id id);
 /* Write what a stalled reader left in the shared buffer, and say log.dropped for what was dropped since. The supervisor calls it when log_pending. */
 void log_flush(struct log *log);
 bool log_pending(const struct log *log);
+/* Lines that all processes of the daemon could not write since its start. */
+uint64_t log_dropped(const struct log *log);
 /* Wait at most this long for the reader to take the rest: before a process ends. */
 void log_drain(struct log *log, int64_t limit_ms);
 

@@ -172,7 +172,7 @@ bool sink_write(struct sink *s, struct bytes line)
 	lock(s);
 	bool taken = flush_tail(s) && (line.n <= PIPE_BUF ? write_short(s, line) : write_long(s, line));
 	if (!taken)
-		atomic_fetch_add(&s->shared->dropped, 1);
+		sink_count_dropped(s);
 	unlock(s);
 	return taken;
 }
@@ -188,6 +188,12 @@ bool sink_flush(struct sink *s)
 bool sink_pending(const struct sink *s)
 {
 	return atomic_load(&s->shared->rest) != 0 || atomic_load(&s->shared->dropped) > 0;
+}
+
+void sink_count_dropped(struct sink *s)
+{
+	atomic_fetch_add(&s->shared->dropped, 1);
+	atomic_fetch_add(&s->shared->dropped_ever, 1);
 }
 
 uint64_t sink_take_dropped(struct sink *s)

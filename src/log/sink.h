@@ -14,6 +14,7 @@ enum { SINK_TAIL_BYTES = 256 * 1024 };
 struct sink_shared {
 	pthread_mutex_t lock;  /* robust, between processes: one writer at a time */
 	_Atomic uint64_t dropped;
+	_Atomic uint64_t dropped_ever; /* never set back */
 	_Atomic uint64_t rest; /* of a line that was begun: where it is in the tail << 32 | how long; one word, so that a writer's death leaves no half of it */
 	char tail[SINK_TAIL_BYTES]; /* what rest says of it always ends with its newline */
 };
@@ -35,6 +36,8 @@ bool sink_write(struct sink *s, struct bytes line);
 /* Try to write the rest that waits. True: nothing waits. */
 bool sink_flush(struct sink *s);
 bool sink_pending(const struct sink *s);
+/* A line could not be written: it is counted. */
+void sink_count_dropped(struct sink *s);
 /* What was dropped since the last call. */
 uint64_t sink_take_dropped(struct sink *s);
 void sink_shared_init(struct sink_shared *shared);

@@ -29,6 +29,7 @@ static void refused(struct supervisor *s, const struct buf *report)
 	while (first < errors.n && errors.p[first] != '\n')
 		first++;
 	snprintf(s->reload_error, sizeof(s->reload_error), "%.*s%s", (int)first, errors.p ? errors.p : "", first < errors.n ? " (and more)" : "");
+	s->reloads_refused++;
 	event(s->log, DAEMON_RELOAD_REFUSED, NULL, F_TEXT("file", s->config->file), F_BYTES("errors", errors));
 	done(s);
 }
@@ -156,6 +157,8 @@ static void change_workers(struct supervisor *s)
 	      F_I64("removed", (int64_t)changes.removed), F_I64("workers", (int64_t)c->slot_count), F_I64("jobs", (int64_t)c->job_count),
 	      F_I64("queues", (int64_t)c->queue_count), F_I64("duration_ms", clock_mono_ms() - s->reload_mono_ms));
 	(void)admin_resume(s, NULL, "reload", NULL);
+	s->reloads++;
+	metrics_change(s);
 	done(s);
 }
 

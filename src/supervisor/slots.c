@@ -174,6 +174,7 @@ static void replace(struct worker_slot *w)
 	bool soon = clock_mono_ms() - w->started_mono_ms < SOON_MS;
 
 	bury(w);
+	w->sup->worker_restarts++;
 	w->failures = soon ? w->failures + 1 : 0;
 	if (w->failures <= 1)
 		start(w);

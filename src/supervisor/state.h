@@ -36,6 +36,7 @@ struct worker_slot {
 enum leftover { NOTHING_LEFT, CANNOT_RUN, WORK_LEFT }; /* --until-empty: in the order of what counts */
 
 struct embedded;
+struct metrics;
 
 struct supervisor {
 	struct ev_loop *loop;
@@ -49,6 +50,7 @@ struct supervisor {
 	struct reaper *reaper;
 	struct control_server *control;
 	struct embedded *embedded; /* NULL: Redis is somebody else's */
+	struct metrics *metrics;   /* NULL: nobody wants them */
 	struct worker_slot **slots; /* in the configuration's order, then those that retire */
 	size_t slot_count;
 
@@ -83,6 +85,7 @@ struct supervisor {
 	char reload_error[200];   /* the first one of the configuration that was refused last */
 	_Atomic bool calm;        /* the reaper's news are only wanted when its phase changes */
 	int exit_code;
+	uint64_t worker_restarts, reloads, reloads_refused; /* since the start */
 
 	struct queue_gauges *gauges; /* scratch, one a queue */
 	int64_t *empty_seen_ms;   /* which look at each queue was counted last */
@@ -160,6 +163,13 @@ void hung_look(struct supervisor *s);
 
 /* empty.c: --until-empty; called at each news of the reaper. */
 void empty_look(struct supervisor *s);
+
+/* metrics.c: figures for Prometheus, where the configuration says so: at the start, and after a reload. What fails is said; the daemon goes on without. */
+void metrics_change(struct supervisor *s);
+void metrics_stop(struct supervisor *s);
+
+/* metrics_text.c: all of them. classic: not OpenMetrics, but text format 0.0.4. */
+void metrics_write(struct supervisor *s, bool classic, struct buf *out);
 
 /* notify.c: systemd, or nothing. */
 void notify_ready(struct supervisor *s);

@@ -135,6 +135,7 @@ static void last_words(struct supervisor *s, bool all_released)
 
 void stop_finish(struct supervisor *s)
 {
+	metrics_stop(s);
 	KILL_POINT("stop.workers");
 	bool all_released = stop_reaper(s);
 	KILL_POINT("stop.after");

@@ -331,6 +331,7 @@ static int start(struct supervisor *s)
 	if (r < 0)
 		return failed(s, r, "the reaper cannot be started");
 	start_control(s);
+	metrics_change(s);
 	start_watchdog(s);
 	return 0;
 }
