@@ -71,6 +71,8 @@ MUST_CHECK int ctl_daemon_list(const struct ctl *ctl, const char *verb, json_t *
 json_t *ctl_daemon_list_quietly(const struct ctl *ctl, const char *verb);
 /* Tell the reaper to look at once; when there is no daemon here it looks at its next tick anyway. */
 void ctl_daemon_look(const struct ctl *ctl);
+/* Ask the daemon, if it is there, to try this job again if it is suspended. */
+void ctl_daemon_resume_quietly(const struct ctl *ctl, const char *job);
 
 /* ---- which queues ---- */
 /* --job and --queue name something that exists. 0 or the exit code (said). */

@@ -9,6 +9,7 @@
 #include "ctl/ctl.h"
 #include "ctl/explain.h"
 #include "ctl/note.h"
+#include "ctl/table.h"
 #include "ctl/verb.h"
 #include "domain/route.h"
 
@@ -70,20 +71,31 @@ static const struct job *job_of(const struct ctl *ctl, const struct sighting *s)
 	return ctl_single_job(queue) ? queue->jobs[0] : NULL;
 }
 
+int sighting_look(struct ctl *ctl, struct connection *connection, size_t queue, const char *id,
+		  struct sighting *ret, struct redis_error *ret_error)
+{
+	struct sighting s = { .queue = queue };
+	(void)snprintf(s.id, sizeof(s.id), "%s", id);
+	int r = desk_explain(connection, &ctl->keys[queue], id, &s.found, ret_error);
+	if (r == 0)
+		r = read_letter(connection, &ctl->keys[queue], &s, ret_error);
+	if (r < 0) {
+		sighting_done(&s);
+		return r;
+	}
+	s.job = job_of(ctl, &s);
+	*ret = s;
+	return 0;
+}
+
 static int sight(struct ctl *ctl, struct connection *connection, size_t queue, const char *id,
 		 struct sightings *all)
 {
-	struct sighting s = { .queue = queue };
+	struct sighting s;
 	struct redis_error error = { 0 };
-	(void)snprintf(s.id, sizeof(s.id), "%s", id);
-	int r = desk_explain(connection, &ctl->keys[queue], id, &s.found, &error);
-	if (r == 0)
-		r = read_letter(connection, &ctl->keys[queue], &s, &error);
-	if (r < 0) {
-		sighting_done(&s);
+	int r = sighting_look(ctl, connection, queue, id, &s, &error);
+	if (r < 0)
 		return ctl_redis_failed(ctl, queue, r, &error);
-	}
-	s.job = job_of(ctl, &s);
 	if (s.found.state == EXPLAIN_UNKNOWN)
 		sighting_done(&s);
 	else
@@ -283,7 +295,8 @@ static enum tone state_tone(enum explain_state state)
 	return state == EXPLAIN_DEAD ? TONE_BAD : state == EXPLAIN_ACKNOWLEDGED ? TONE_GOOD : TONE_PLAIN;
 }
 
-static void print_sighting(struct ctl *ctl, const struct sighting *s)
+/* text NULL: print it; else add it there, for people. */
+static void tell_sighting(struct ctl *ctl, const struct sighting *s, struct buf *text)
 {
 	const struct queue *queue = &ctl->config->queues[s->queue];
 	const struct explanation *e = &s->found;
@@ -315,7 +328,16 @@ static void print_sighting(struct ctl *ctl, const struct sighting *s)
 		cells[COL_FIELDS] = cell_pairs(&e->entry);
 	else if (s->has_letter)
 		cells[COL_FIELDS] = cell_pairs(&s->letter.entry);
-	output_record(&ctl->out, explain_columns, cells, COL_COUNT);
+	if (text)
+		table_record(text, &(struct output){ .unicode = ctl->out.unicode }, explain_columns, cells,
+			     COL_COUNT);
+	else
+		output_record(&ctl->out, explain_columns, cells, COL_COUNT);
+}
+
+void sighting_add_text(struct ctl *ctl, const struct sighting *s, struct buf *text)
+{
+	tell_sighting(ctl, s, text);
 }
 
 static int print_unknown(struct ctl *ctl, const char *id)
@@ -345,6 +367,6 @@ int verb_explain(struct ctl *ctl)
 		return print_unknown(ctl, id);
 	if (all.count > 1)
 		return sightings_list(ctl, id, &all);
-	print_sighting(ctl, &all.rows[0]);
+	tell_sighting(ctl, &all.rows[0], NULL);
 	return CTL_DONE;
 }

@@ -25,3 +25,9 @@ void sightings_done(struct sightings *s);
 MUST_CHECK int sightings_find(struct ctl *ctl, const char *id, struct sightings *ret);
 /* It is in several: list them; CTL_NO. */
 int sightings_list(struct ctl *ctl, const char *id, const struct sightings *all);
+
+/* One queue, and nothing is said: 0 (also when it knows of no such entry), -EIO, -EPROTO, -ENOMEM with ret_error. */
+MUST_CHECK int sighting_look(struct ctl *ctl, struct connection *connection, size_t queue, const char *id,
+			     struct sighting *ret, struct redis_error *ret_error);
+/* All about it, as `explain` prints it, fit for a terminal. Asks the daemon which handler it is. */
+void sighting_add_text(struct ctl *ctl, const struct sighting *s, struct buf *text);

@@ -174,3 +174,11 @@ void ctl_daemon_look(const struct ctl *ctl)
 	json_t *answer = ask_quietly(ctl, "look");
 	json_decref(answer);
 }
+
+void ctl_daemon_resume_quietly(const struct ctl *ctl, const char *job)
+{
+	AUTO_JSON *request = json_pack("{s:s, s:s}", "verb", "resume", "job", job);
+	AUTO_JSON *answer = NULL;
+	if (request)
+		(void)!control_call(ctl->config->control_socket, request, DAEMON_ANSWER_MS, &answer, NULL);
+}

@@ -184,6 +184,9 @@ enum top_answer { TOP_STAY, TOP_QUIT, TOP_ASK };
 enum top_answer top_press(struct top_state *s, const struct top_frame *f, uint32_t key, int64_t now_mono_ms,
 			  struct top_request *ret_request);
 
+/* A character as UTF-8 with a NUL behind it; its length, 0 when it is none. */
+size_t top_utf8(uint32_t code, char ret_text[5]);
+
 /* ---- the view ---- */
 enum top_style { TOP_PLAIN, TOP_GOOD, TOP_WARN, TOP_BAD, TOP_BOLD, TOP_TITLE, TOP_SELECTED };
 enum { TOP_MOST_MARKS = 40 };

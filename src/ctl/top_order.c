@@ -30,6 +30,20 @@ void top_say(struct top_state *s, bool bad, int64_t until_ms, const char *format
 	s->message_until_ms = until_ms;
 }
 
+size_t top_utf8(uint32_t code, char ret_text[5])
+{
+	size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : code < 0x110000 ? 4 : 0;
+	static const unsigned char leads[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+	memset(ret_text, 0, 5);
+	for (size_t i = n; i > 1; i--) {
+		ret_text[i - 1] = (char)(0x80 | (code & 0x3f));
+		code >>= 6;
+	}
+	if (n > 0)
+		ret_text[0] = (char)(leads[n] | code);
+	return n;
+}
+
 /* ---- the filter ---- */
 
 static bool contains(struct bytes text, const char *wanted)
