@@ -24,6 +24,7 @@ ROOMS = {
     "jansson.h": (("src/base/json.h",), None),
     "ev.h": (("src/handler/", "src/ipc/", "src/worker/", "src/supervisor/", "src/ctl/"), None),
     "microhttpd.h": (("src/supervisor/", "src/ctl/"), None),
+    "ncurses.h": (("src/ctl/",), 1),
     "systemd/": (("src/supervisor/", "src/log/", "src/ctl/"), 1),
 }
 
