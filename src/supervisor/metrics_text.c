@@ -105,7 +105,7 @@ static void write_histogram(struct openmetrics *m, const struct job *job, const 
 
 	for (size_t i = 0; i < TALLY_BUCKETS; i++)
 		buckets[i] = count_of(&h->bucket[i]);
-	metric_histogram(m, LABELS({ "job", job->name }), tally_bounds_ms, TALLY_BOUNDS, buckets,
+	metric_histogram(m, LABELS({ "job_name", job->name }), tally_bounds_ms, TALLY_BOUNDS, buckets,
 			 count_of(&h->sum_ms));
 }
 
@@ -113,7 +113,7 @@ static void write_outcomes(struct openmetrics *m, const struct job *job, const s
 {
 	for (int o = 0; o < TALLY_OUTCOME_COUNT; o++)
 		metric_count(m,
-			     LABELS({ "job", job->name },
+			     LABELS({ "job_name", job->name },
 				    { "outcome", tally_outcome_name((enum tally_outcome)o) }),
 			     count_of(&state->tally.outcome[o]));
 }
@@ -123,9 +123,10 @@ static void write_failures(struct openmetrics *m, const struct job *job, const s
 	for (int r = REASON_NONE + 1; r < REASON_COUNT; r++) {
 		uint64_t n = count_of(&state->tally.failed[r]);
 		if (n > 0 || failure_expected((enum reason)r))
-			metric_count(m,
-				     LABELS({ "job", job->name }, { "reason", reason_name((enum reason)r) }),
-				     n);
+			metric_count(
+				m,
+				LABELS({ "job_name", job->name }, { "reason", reason_name((enum reason)r) }),
+				n);
 	}
 }
 
@@ -133,7 +134,7 @@ static void write_info(struct openmetrics *m, const struct job *job, const struc
 {
 	(void)state;
 	metric_count(m,
-		     LABELS({ "job", job->name }, { "stream", job->stream }, { "group", job->group },
+		     LABELS({ "job_name", job->name }, { "stream", job->stream }, { "group", job->group },
 			    { "pool", job->pool }),
 		     1);
 }
@@ -150,12 +151,12 @@ static void write_wait(struct openmetrics *m, const struct job *job, const struc
 
 static void write_leases_lost(struct openmetrics *m, const struct job *job, const struct job_state *state)
 {
-	metric_count(m, LABELS({ "job", job->name }), count_of(&state->tally.leases_lost));
+	metric_count(m, LABELS({ "job_name", job->name }), count_of(&state->tally.leases_lost));
 }
 
 static void write_suspended(struct openmetrics *m, const struct job *job, const struct job_state *state)
 {
-	metric_count(m, LABELS({ "job", job->name }), atomic_load(&state->suspended) != SUSPENDED_NOT);
+	metric_count(m, LABELS({ "job_name", job->name }), atomic_load(&state->suspended) != SUSPENDED_NOT);
 }
 
 static const struct {

@@ -100,27 +100,27 @@ def test_counts_of_a_run(box):
             box.add(fields={"kind": "a", "do": do})
     box.add(fields={"kind": "nobody's"})
     box.wait_done(timeout=40)
-    wait_value(daemon, 6, "xackd_jobs_total", job="work", outcome="succeeded")
+    wait_value(daemon, 6, "xackd_jobs_total", job_name="work", outcome="succeeded")
     wait_value(daemon, 5, "xackd_queue_dead_letters", stream="work")
     seen = scrape(daemon)
 
     def outcomes(job):
-        return {dict(pairs)["outcome"]: v for (name, pairs), v in seen.items() if name == "xackd_jobs_total" and dict(pairs)["job"] == job}
+        return {dict(pairs)["outcome"]: v for (name, pairs), v in seen.items() if name == "xackd_jobs_total" and dict(pairs)["job_name"] == job}
     assert outcomes("work") == {"succeeded": 6, "retried": 3, "later": 1, "dead": 4, "released": 0, "stale": 0}
     assert not any(outcomes("idle").values())
-    assert value(seen, "xackd_job_failures_total", job="work", reason="exit") == 2 * 2 + 1 + 1
-    assert value(seen, "xackd_job_failures_total", job="work", reason="signal") == 2
+    assert value(seen, "xackd_job_failures_total", job_name="work", reason="exit") == 2 * 2 + 1 + 1
+    assert value(seen, "xackd_job_failures_total", job_name="work", reason="signal") == 2
     assert value(seen, "xackd_dead_letters_total", stream="work", reason="exit") == 3
     assert value(seen, "xackd_dead_letters_total", stream="work", reason="signal") == 1
     assert value(seen, "xackd_dead_letters_total", stream="work", reason="no_job") == 1
-    assert value(seen, "xackd_job_run_seconds_count", job="work") == 6 + 8
-    assert value(seen, "xackd_job_run_seconds_bucket", job="work", le="+Inf") == 6 + 8
-    assert value(seen, "xackd_job_wait_seconds_count", job="work") == 10 + 1  # each first attempt, and that of `later` once more
+    assert value(seen, "xackd_job_run_seconds_count", job_name="work") == 6 + 8
+    assert value(seen, "xackd_job_run_seconds_bucket", job_name="work", le="+Inf") == 6 + 8
+    assert value(seen, "xackd_job_wait_seconds_count", job_name="work") == 10 + 1  # each first attempt, and that of `later` once more
     assert value(seen, "xackd_workers", pool="default") == 1
     assert value(seen, "xackd_redis_connected") == 1
     assert value(seen, "xackd_build_info") == 1
     assert abs(value(seen, "xackd_start_time_seconds") - time.time()) < 600
-    assert value(seen, "xackd_job_info", job="idle", stream="idle", group="xackd", pool="default") == 1
+    assert value(seen, "xackd_job_info", job_name="idle", stream="idle", group="xackd", pool="default") == 1
 
     status, headers, text = get(daemon.port)
     assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -166,9 +166,9 @@ def test_queue_figures(box):
 def test_suspended(box):
     daemon = listening(box, {"exec": [box.path("not-there")]})
     box.add()
-    wait_value(daemon, 1, "xackd_job_suspended", job="work")
-    assert value(scrape(daemon), "xackd_jobs_total", job="work", outcome="released") >= 1
-    assert value(scrape(daemon), "xackd_job_failures_total", job="work") == 0
+    wait_value(daemon, 1, "xackd_job_suspended", job_name="work")
+    assert value(scrape(daemon), "xackd_jobs_total", job_name="work", outcome="released") >= 1
+    assert value(scrape(daemon), "xackd_job_failures_total", job_name="work") == 0
 
 
 def test_outage(box):
@@ -182,7 +182,7 @@ def test_outage(box):
     wait_value(daemon, 0, "xackd_redis_connected")
     seen = scrape(daemon)
     assert value(seen, "xackd_queue_length") is None
-    assert value(seen, "xackd_jobs_total", job="work", outcome="succeeded") == 1
+    assert value(seen, "xackd_jobs_total", job_name="work", outcome="succeeded") == 1
     box.redis.start()
     wait_value(daemon, 1, "xackd_redis_connected", timeout=40)
     wait_until(lambda: value(scrape(daemon), "xackd_redis_reconnects_total") >= 2, 40, "the worker and the daemon are back", step=0.1)
@@ -199,13 +199,13 @@ def test_killed_worker_and_reload(box):
     box.wait_done()
     box.add("held")
     daemon.wait_event("job.started", stream="held")
-    wait_value(daemon, 20, "xackd_jobs_total", job="work", outcome="succeeded")
+    wait_value(daemon, 20, "xackd_jobs_total", job_name="work", outcome="succeeded")
     before = scrape(daemon)
     for pid in daemon.workers():
         send(pid, signal.SIGKILL)
     wait_value(daemon, 1, "xackd_recovered_total", stream="held", why="worker_died")
     wait_value(daemon, 2, "xackd_worker_restarts_total")
-    wait_value(daemon, 1, "xackd_jobs_total", job="held", outcome="succeeded")
+    wait_value(daemon, 1, "xackd_jobs_total", job_name="held", outcome="succeeded")
     after = scrape(daemon)
     assert_never_back(before, after)
 
@@ -217,9 +217,9 @@ def test_killed_worker_and_reload(box):
     wait_value(daemon, 1, "xackd_config_reloads_total", result="accepted")
     box.add_many("work", 5)
     box.wait_done()
-    wait_value(daemon, 25, "xackd_jobs_total", job="work", outcome="succeeded")
+    wait_value(daemon, 25, "xackd_jobs_total", job_name="work", outcome="succeeded")
     assert_never_back(after, scrape(daemon))
-    assert value(scrape(daemon), "xackd_jobs_total", job="more", outcome="succeeded") == 0
+    assert value(scrape(daemon), "xackd_jobs_total", job_name="more", outcome="succeeded") == 0
 
     box.write_config("jobs: wrong\n", os.path.basename(daemon.file))
     daemon.allow_errors = True
@@ -300,7 +300,7 @@ def test_textfile(box):
     daemon = box.daemon(metrics={"textfile": file})
     with open(file) as text:
         seen = parse(text.read())
-    assert value(seen, "xackd_jobs_total", job="work", outcome="succeeded") == 0
+    assert value(seen, "xackd_jobs_total", job_name="work", outcome="succeeded") == 0
     assert os.stat(file).st_mode & 0o777 == 0o644
     assert os.listdir(box.path("collector")) == ["xackd.prom"]
     daemon.stop()
