@@ -7,6 +7,7 @@
 #define NCURSES_NOMACROS 1
 #include <ncurses.h>
 #include <sys/ioctl.h>
+#include <wchar.h>
 
 enum { ESCAPE_WAIT_MS = 50 };
 
@@ -82,6 +83,18 @@ static attr_t attributes(enum top_style style)
 	return A_NORMAL;
 }
 
+/* As wide characters: ncurses takes single bytes of UTF-8 between 0x80 and 0x9f for control characters. */
+static void add(struct bytes text)
+{
+	wchar_t *wide = calloc(text.n + 1, sizeof(*wide));
+	const char *from = text.p;
+	mbstate_t state = { 0 };
+	size_t n = wide ? mbsnrtowcs(wide, &from, text.n, text.n, &state) : 0;
+	if (n != (size_t)-1)
+		(void)waddnwstr(stdscr, wide, (int)n);
+	free(wide);
+}
+
 static void draw_line(int y, const struct top_line *line)
 {
 	size_t at = 0;
@@ -89,7 +102,7 @@ static void draw_line(int y, const struct top_line *line)
 	for (size_t i = 0; i <= line->mark_count; i++) {
 		size_t end = i < line->mark_count ? line->marks[i].from : line->text.n;
 		if (end > at)
-			(void)waddnstr(stdscr, line->text.p + at, (int)(end - at));
+			add((struct bytes){ line->text.p + at, end - at });
 		at = end;
 		if (i < line->mark_count)
 			(void)wattrset(stdscr, (int)attributes(line->marks[i].style));
