@@ -30,14 +30,19 @@ const char *tally_recovery_name(enum tally_recovery r)
 	return recoveries[r];
 }
 
-void tally_time(struct tally_histogram *h, int64_t ms)
+size_t tally_bucket(int64_t ms)
 {
 	size_t i = 0;
 
-	if (ms < 0)
-		ms = 0;
 	while (i < TALLY_BOUNDS && ms > tally_bounds_ms[i])
 		i++;
-	tally_add(&h->bucket[i], 1);
+	return i;
+}
+
+void tally_time(struct tally_histogram *h, int64_t ms)
+{
+	if (ms < 0)
+		ms = 0;
+	tally_add(&h->bucket[tally_bucket(ms)], 1);
 	tally_add(&h->sum_ms, (uint64_t)ms);
 }

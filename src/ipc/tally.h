@@ -60,4 +60,5 @@ static inline void tally_add(_Atomic uint64_t *counter, uint64_t n)
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
+size_t tally_bucket(int64_t ms);
 void tally_time(struct tally_histogram *h, int64_t ms);

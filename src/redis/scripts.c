@@ -2,8 +2,7 @@
  * Redis says NOSCRIPT (after a restart, a failover, SCRIPT FLUSH), so that nothing has to be loaded beforehand. */
 #include "redis/scripts.h"
 
-#include <stdio.h>
-
+#include "base/num.h"
 #include "redis/scripts_gen.h"
 
 int script_find(const char *name)
@@ -27,11 +26,18 @@ void script_hash(int script, char ret_hash[SCRIPT_HASH_SIZE])
 	sha1_hex(bytes_of(script_sources[script].text), ret_hash);
 }
 
+static void add_count(struct buf *out, char kind, size_t n)
+{
+	char text[NUM_TEXT_SIZE];
+
+	buf_add_char(out, kind);
+	buf_add(out, text, num_u64_text(n, text));
+	buf_add(out, "\r\n", 2);
+}
+
 static void add_argument(struct buf *out, const char *p, size_t n)
 {
-	char head[32];
-	int length = snprintf(head, sizeof(head), "$%zu\r\n", n);
-	buf_add(out, head, (size_t)length);
+	add_count(out, '$', n);
 	buf_add(out, p, n);
 	buf_add(out, "\r\n", 2);
 }
@@ -40,7 +46,7 @@ void command_encode(const struct command *c, const char *hash, struct buf *out)
 {
 	const char *at = c->text.p;
 
-	buf_addf(out, "*%zu\r\n", c->argc);
+	add_count(out, '*', c->argc);
 	for (size_t i = 0; i < c->argc; i++) {
 		size_t n;
 		memcpy(&n, c->lengths.p + i * sizeof(n), sizeof(n));

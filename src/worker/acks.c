@@ -95,13 +95,13 @@ static void done(struct worker *w, struct run *r, const struct settle_answer *an
 	r->stage = RUN_NONE;
 }
 
-void acks_keep(struct worker *w)
+void acks_keep(struct worker *w, struct run *r)
 {
 	struct run *kept = &w->acks.runs[w->acks.count++];
 	struct entry *e = &kept->entry;
 
-	*kept = *w->run;
-	memset(w->run, 0, sizeof(*w->run));
+	*kept = *r;
+	memset(r, 0, sizeof(*r));
 	struct entry whole = *e; /* its pairs are not needed any more: they may be large */
 	*e = (struct entry){ .delivery = whole.delivery, .given = whole.given, .queue = whole.queue };
 	memcpy(e->id, whole.id, sizeof(e->id));

@@ -94,7 +94,13 @@ void ahead_keep(struct worker *w, struct work_queue *q, struct entry_list *list)
 	entry_list_done(&w->ahead);
 	w->ahead = *list;
 	*list = (struct entry_list){ 0 };
-	w->ahead_boot_ms = clock_boot_ms();
+	for (size_t i = 0; i < w->ahead.count / 2; i++) { /* they are taken from its end: nothing has to be moved for each */
+		struct entry *front = &w->ahead.entries[i], *back = &w->ahead.entries[w->ahead.count - 1 - i];
+		struct entry other = *front;
+		*front = *back;
+		*back = other;
+	}
+	w->ahead_boot_ms = w->turn_boot_ms;
 }
 
 static struct work_queue *queue_of(struct worker *w)
@@ -120,7 +126,7 @@ void ahead_give_back(struct worker *w, const char *why)
 
 static int64_t held_ms(const struct worker *w)
 {
-	return clock_boot_ms() - w->ahead_boot_ms;
+	return w->turn_boot_ms - w->ahead_boot_ms;
 }
 
 bool ahead_start(struct worker *w)
@@ -136,12 +142,11 @@ bool ahead_start(struct worker *w)
 		ahead_give_back(w, "the process that they were for ends");
 	else if (held_ms(w) > HELD_MAX_MS)
 		ahead_give_back(w, "read ahead, and those before it took too long");
-	else if (!fetch_queue_open(w, q, clock_mono_ms()))
+	else if (!fetch_queue_open(w, q, w->turn_mono_ms))
 		ahead_give_back(w, "the queue is paused");
 	if (list->count == 0)
 		return false;
-	struct entry next = list->entries[0];
-	memmove(list->entries, list->entries + 1, --list->count * sizeof(next));
+	struct entry next = list->entries[--list->count];
 	if (list->count == 0)
 		entry_list_done(list);
 	run_begin(w, q, &next, w->ahead_boot_ms);

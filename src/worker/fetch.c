@@ -192,8 +192,10 @@ static void arrived(struct worker *w, struct entry_list *list)
 	KILL_POINT("fetch.after");
 	for (size_t i = 0; i < list->count; i++) {
 		struct work_queue *from = w->read_queues[list->entries[i].queue];
+		bool last = i + 1 == list->count || list->entries[i + 1].queue != list->entries[i].queue;
 		list->entries[i].queue = from->index;
-		board_note_delivered(w->board, from->index, list->entries[i].id);
+		if (last) /* a stream's entries come in the order of their IDs */
+			board_note_delivered(w->board, from->index, list->entries[i].id);
 	}
 	size_t first = list->entries[0].queue;
 	struct work_queue *q = &w->queues[0];

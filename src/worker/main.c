@@ -91,6 +91,12 @@ static int open_queues(struct worker *w)
 	return 0;
 }
 
+static void read_clocks(struct worker *w)
+{
+	w->turn_mono_ms = clock_mono_ms();
+	w->turn_boot_ms = clock_boot_ms();
+}
+
 static int setup(struct worker *w)
 {
 	int r = close_on_exec();
@@ -117,6 +123,7 @@ static int setup(struct worker *w)
 	w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
 	if (!w->loop)
 		return -ENOMEM;
+	read_clocks(w);
 	w->run = &w->the_run;
 	acks_init(w);
 	put_back_init(w);
@@ -138,6 +145,14 @@ static int setup(struct worker *w)
 	return r;
 }
 
+/* libev calls this before any other callback of the turn: nobody decides by a clock from before the sleep. */
+static void after_sleep(struct ev_loop *loop, ev_check *watcher, int events)
+{
+	(void)loop;
+	(void)events;
+	read_clocks(watcher->data);
+}
+
 static void before_sleep(struct ev_loop *loop, ev_prepare *watcher, int events)
 {
 	struct worker *w = watcher->data;
@@ -148,6 +163,8 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *watcher, int events)
 		w->window.news = false;
 		worker_step(w);
 	}
+	window_before_sleep(w);
+	speak_before_sleep(w);
 	link_watch(w);
 }
 
@@ -194,8 +211,14 @@ int worker_main(const struct worker_place *place)
 	ev_prepare_init(&prepare, before_sleep);
 	prepare.data = w;
 	ev_prepare_start(w->loop, &prepare);
+	ev_check check;
+	ev_check_init(&check, after_sleep);
+	ev_set_priority(&check, EV_MAXPRI);
+	check.data = w;
+	ev_check_start(w->loop, &check);
 	worker_step(w);
 	ev_run(w->loop, 0);
+	speak_before_sleep(w);
 	speak_summary(w);
 	int code = w->exit_code;
 	teardown(w);

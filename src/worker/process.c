@@ -66,14 +66,15 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
 
 void process_give(struct worker *w, struct run *r)
 {
+	int64_t redis_now_ms = connection_redis_now_ms(w->conn);
 	const struct run_facts facts = {
 		.job = r->job,
 		.entry = &r->entry,
 		.attempt = r->attempt,
-		.enqueued_ms = entry_id_time_ms(r->entry.id, connection_redis_now_ms(w->conn)),
+		.enqueued_ms = entry_id_time_ms(r->entry.id, redis_now_ms),
 	};
-	r->began_mono_ms = clock_mono_ms();
-	r->wait_ms = facts.enqueued_ms < 0 ? -1 : connection_redis_now_ms(w->conn) - facts.enqueued_ms;
+	r->began_mono_ms = w->turn_mono_ms;
+	r->wait_ms = facts.enqueued_ms < 0 ? -1 : redis_now_ms - facts.enqueued_ms;
 	if (facts.enqueued_ms >= 0 && r->wait_ms < 0)
 		r->wait_ms = 0;
 	if (payload_json(&w->window.out, &facts) < 0)
@@ -161,10 +162,8 @@ static void on_reply(void *user, struct bytes line, bool cut)
 	struct reply reply;
 
 	reply_parse(line, cut, &reply);
-	for (size_t i = 0; reply.id[0] && i < win->count && !r; i++) {
-		if (!win->runs[i].answered && strcmp(win->runs[i].entry.id, reply.id) == 0)
-			r = &win->runs[i];
-	}
+	if (reply.id[0])
+		r = window_find(win, reply.id);
 	if (win->cancelling && (!r || r->cancelled))
 		return; /* what it says while it is ended does not undo that; of the others it may still be said that they are done */
 	bool stays = win->job->mode == MODE_PERSISTENT;

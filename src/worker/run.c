@@ -30,21 +30,32 @@ void run_clear(struct worker *w)
 	run_idle(w);
 }
 
+/* The names are written when they change: this is done for each entry of a window. */
+static void show_names(struct slot_run *s, const struct run *r)
+{
+	int32_t queue = (int32_t)r->queue->index, job = r->job ? (int32_t)r->job->index : -1;
+
+	if (s->stream[0] && s->queue == queue && s->job == job)
+		return;
+	s->queue = queue;
+	s->job = job;
+	snprintf(s->stream, sizeof(s->stream), "%s", r->queue->def->stream);
+	snprintf(s->group, sizeof(s->group), "%s", r->queue->def->group);
+	snprintf(s->job_name, sizeof(s->job_name), "%s", r->job ? r->job->name : "");
+}
+
 void run_show(struct worker *w, const struct run *r)
 {
-	struct slot_run s = {
-		.queue = (int32_t)r->queue->index,
-		.job = r->job ? (int32_t)r->job->index : -1,
-		.delivery = r->entry.delivery,
-		.attempt = r->attempt,
-		.started_mono_ms = r->began_mono_ms,
-		.progress = -1,
-	};
-	snprintf(s.stream, sizeof(s.stream), "%s", r->queue->def->stream);
-	snprintf(s.group, sizeof(s.group), "%s", r->queue->def->group);
-	snprintf(s.job_name, sizeof(s.job_name), "%s", r->job ? r->job->name : "");
-	snprintf(s.id, sizeof(s.id), "%s", r->entry.id);
-	slot_set_run(w->slot, &s);
+	struct slot_run *s = &w->shown;
+
+	show_names(s, r);
+	s->delivery = r->entry.delivery;
+	s->attempt = r->attempt;
+	s->started_mono_ms = r->began_mono_ms;
+	s->progress = -1;
+	_Static_assert(sizeof(s->id) == sizeof(r->entry.id), "an ID fits");
+	memcpy(s->id, r->entry.id, sizeof(s->id));
+	slot_set_run(w->slot, s);
 }
 
 /* ---- ends that need no handler ---- */
@@ -145,7 +156,7 @@ static void start_handler(struct worker *w, struct run *r)
 
 static bool was_frozen(struct worker *w)
 {
-	int64_t gap = clock_boot_ms() - clock_mono_ms();
+	int64_t gap = w->turn_boot_ms - w->turn_mono_ms;
 	bool suspended = gap - w->boot_minus_mono_ms > 500;
 	bool frozen = w->thawed || suspended;
 	w->boot_minus_mono_ms = gap;
@@ -168,10 +179,8 @@ void run_begin(struct worker *w, struct work_queue *q, struct entry *entry, int6
 	w->stderr_n = 0;
 	r->wait_ms = -1;
 	r->attempt = entry_attempt(&r->entry);
-	run_show(w, r); /* the ID stands in the slot before anything is done with the entry */
 	r->job = r->entry.payload_gone ? NULL : route_job(q->def, &r->entry);
-	if (r->job)
-		run_show(w, r);
+	run_show(w, r); /* the ID stands in the slot before anything else is done with the entry */
 	link_hold(w, true);
 	worker_set_state(w, WORKER_BUSY);
 	if (settled_at_once(w, r))

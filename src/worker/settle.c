@@ -13,7 +13,7 @@
 
 bool settle_lease_surely_ours(const struct worker *w, const struct run *r)
 {
-	int64_t since = clock_boot_ms() - r->lease_boot_ms;
+	int64_t since = w->turn_boot_ms - r->lease_boot_ms;
 	return !r->lease_lost && !w->thawed && r->link_epoch == w->link_epoch && since < r->queue->def->lease_ms * 9 / 10;
 }
 
@@ -49,6 +49,15 @@ void settle_decide(struct worker *w, struct run *r)
 	}
 	r->stage = RUN_SETTLING;
 	r->settle = kind_of(w, r);
+}
+
+bool settle_plainly(struct worker *w, struct run *r)
+{
+	if (r->outcome.verdict != VERDICT_ACK || r->outcome.reason != REASON_NONE || kind_of(w, r) != SETTLE_XACK)
+		return false;
+	r->stage = RUN_SETTLING;
+	r->settle = SETTLE_XACK;
+	return true;
 }
 
 /* ---- build ---- */
@@ -219,7 +228,7 @@ void settle_send(struct worker *w, struct run *r)
 	if (r->settle == SETTLE_XACK && (r->resent || r->put_back || !settle_lease_surely_ours(w, r) || acks_full(w)))
 		r->settle = SETTLE_ACK;
 	if (r->settle == SETTLE_XACK) {
-		acks_keep(w);
+		acks_keep(w, w->run);
 		worker_next(w);
 		return;
 	}

@@ -123,6 +123,48 @@ static void count_times(struct worker *w, const struct run *r)
 		tally_time(&s->tally.wait, r->wait_ms);
 }
 
+static void count_success(struct worker *w, const struct run *r)
+{
+	struct fresh *f = &w->fresh;
+
+	if (f->job != r->job)
+		speak_before_sleep(w);
+	f->job = r->job;
+	f->succeeded++;
+	f->run[tally_bucket(r->usage.duration_ms)]++;
+	f->run_sum_ms += r->usage.duration_ms > 0 ? (uint64_t)r->usage.duration_ms : 0;
+	if (r->attempt != 1 || r->wait_ms < 0)
+		return;
+	f->wait[tally_bucket(r->wait_ms)]++;
+	f->wait_sum_ms += (uint64_t)r->wait_ms;
+}
+
+static void add_times(struct tally_histogram *h, const uint64_t fresh[TALLY_BUCKETS], uint64_t sum_ms)
+{
+	for (size_t i = 0; i < TALLY_BUCKETS; i++) {
+		if (fresh[i] > 0)
+			tally_add(&h->bucket[i], fresh[i]);
+	}
+	if (sum_ms > 0)
+		tally_add(&h->sum_ms, sum_ms);
+}
+
+void speak_before_sleep(struct worker *w)
+{
+	struct fresh *f = &w->fresh;
+	struct job_state *s = f->job ? board_job(w->board, f->job->index) : NULL;
+
+	if (!f->job)
+		return;
+	atomic_fetch_add(&w->slot->counters.done, f->succeeded);
+	if (s) {
+		tally_add(&s->tally.outcome[TALLY_SUCCEEDED], f->succeeded);
+		add_times(&s->tally.run, f->run, f->run_sum_ms);
+		add_times(&s->tally.wait, f->wait, f->wait_sum_ms);
+	}
+	*f = (struct fresh){ 0 };
+}
+
 static void count_failed(struct worker *w, const struct run *r)
 {
 	struct job_state *s = r->job ? board_job(w->board, r->job->index) : NULL;
@@ -167,9 +209,7 @@ static void say_succeeded(struct worker *w, const struct run *r, const struct ev
 	struct job_numbers *n = numbers(w, r);
 	int64_t total = r->wait_ms < 0 ? -1 : r->wait_ms + r->usage.duration_ms;
 
-	atomic_fetch_add(&w->slot->counters.done, 1);
-	count_outcome(w, r, TALLY_SUCCEEDED);
-	count_times(w, r);
+	count_success(w, r);
 	n->succeeded++;
 	histogram_add(&n->duration, r->usage.duration_ms);
 	if (r->wait_ms >= 0)

@@ -84,6 +84,9 @@ struct window {
 	struct work_queue *queue;
 	struct run *runs;        /* not settled yet, in the order of their delivery; stage HANDLER */
 	size_t count, capacity;
+	size_t answered;         /* so many of them wait to be settled */
+	size_t oldest;           /* all before it are answered */
+	bool rearm;              /* the timeout is the new oldest one's: set before the loop sleeps */
 	bool news;               /* some were answered */
 	bool shown;              /* the slot names the oldest */
 	bool gathering;          /* batch: the process is not started yet */
@@ -113,6 +116,14 @@ struct pace {
 struct job_numbers { /* since the last job.summary */
 	uint64_t succeeded, failed, retried, later, dead, released;
 	struct histogram wait, duration;
+};
+
+/* Successes that the shared tally does not know yet: all workers write there, so each single one would cost a cache line that travels. */
+struct fresh {
+	const struct job *job; /* NULL: none */
+	uint64_t succeeded;
+	uint64_t run[TALLY_BUCKETS], run_sum_ms;
+	uint64_t wait[TALLY_BUCKETS], wait_sum_ms;
 };
 
 enum { ACKED_MEMORY = 1000, RELEASE_MAX = 32 };
@@ -158,6 +169,9 @@ struct worker {
 	char last_error[256];        /* said once, until it is good again */
 	struct command cmd;          /* scratch */
 
+	/* main.c: the clocks when this turn of the loop began, for what is looked at for each of many entries */
+	int64_t turn_mono_ms, turn_boot_ms;
+
 	/* step.c */
 	unsigned requests;           /* answers that must come before the next step */
 	bool stepping, step_again;
@@ -188,6 +202,7 @@ struct worker {
 	struct handler *handler;
 	struct run *run;             /* never NULL; stage NONE when idle */
 	struct run the_run;
+	struct slot_run shown;       /* as the slot was last told */
 	struct ack_list acks;
 	ev_timer ack_timer;          /* an acknowledgement does not wait longer than this for the next read */
 	char stderr_tail[HANDLER_STDERR_TAIL]; /* of w->run's handler */
@@ -208,7 +223,7 @@ struct worker {
 	/* ahead.c */
 	struct work_queue *ahead_queue;
 	struct pace *paces;          /* by job */
-	struct entry_list ahead;     /* read, and not started: not in the slot, given back before anyone waits for them */
+	struct entry_list ahead;     /* read, and not started: not in the slot, given back before anyone waits for them; the next is the last */
 	int64_t ahead_boot_ms;       /* when they were read */
 	int64_t ahead_count;         /* how many the next read may bring: grows while there is a backlog */
 	ev_timer ahead_timer;
@@ -216,6 +231,7 @@ struct worker {
 	/* speak.c */
 	struct job_numbers **numbers; /* by job, NULL until it has work */
 	struct job_numbers nowhere;   /* entries of no job: counted by nobody */
+	struct fresh fresh;
 	ev_timer summary;
 
 	/* stop.c */
@@ -288,6 +304,8 @@ bool put_back_again(struct worker *w); /* the reaper says that a group was made 
 /* Decide how this run is settled, from r->outcome. */
 void settle_decide(struct worker *w, struct run *r);
 void settle_send(struct worker *w, struct run *r);
+/* As settle_decide, if a plain XACK settles it; else false, and nothing was done. */
+bool settle_plainly(struct worker *w, struct run *r);
 bool settle_lease_surely_ours(const struct worker *w, const struct run *r);
 void settle_build(struct worker *w, const struct run *r); /* its settling call, into w->cmd */
 void settle_finish(struct worker *w, struct run *r, const struct settle_answer *a);
@@ -295,8 +313,8 @@ void settle_finish(struct worker *w, struct run *r, const struct settle_answer *
 /* acks.c */
 void acks_init(struct worker *w);
 bool acks_full(const struct worker *w);
-/* w->run was a success that a plain XACK settles: it is kept until acks_send, w->run is free for the next. */
-void acks_keep(struct worker *w);
+/* It was a success that a plain XACK settles: it is kept until acks_send, and r is free for the next. */
+void acks_keep(struct worker *w, struct run *r);
 void acks_tell(struct worker *w, bool ending); /* into the slot */
 /* Write the plain XACKs that are not on their way; with flush at once, else with whatever is sent next, or when the loop sleeps. */
 void acks_send(struct worker *w, bool flush);
@@ -324,6 +342,8 @@ bool window_stopped(struct worker *w);
 void window_kill(struct worker *w);
 
 struct run *window_oldest(struct window *win); /* unanswered; NULL: none is */
+struct run *window_find(struct window *win, const char *id); /* unanswered; NULL: none is */
+void window_before_sleep(struct worker *w);
 void window_new_oldest(struct worker *w);
 void window_decided(struct worker *w, struct run *r);
 void window_decide_release(struct worker *w, struct run *r, const char *why);
@@ -368,6 +388,7 @@ void speak_failed(struct worker *w, const struct run *r);
 void speak_settled(struct worker *w, struct run *r, const struct settle_answer *answer);
 void speak_lease_lost(struct worker *w, const struct run *r, const char *owner, int64_t delivery);
 void speak_summary(struct worker *w);
+void speak_before_sleep(struct worker *w); /* what was counted of successes goes to the shared tally */
 
 /* stop.c */
 MUST_CHECK int stop_init(struct worker *w);

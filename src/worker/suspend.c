@@ -38,10 +38,12 @@ bool suspend_job_blocked(struct worker *w, const struct job *job)
 void suspend_claim(struct worker *w, const struct job *job, bool *ret_probe)
 {
 	struct job_state *s = board_job(w->board, job->index);
+	*ret_probe = false;
+	if (!suspended(w, job))
+		return;
 	int64_t now = clock_mono_ms();
 	int64_t due = atomic_load(&s->probe_mono_ms);
-
-	*ret_probe = suspended(w, job) && due <= now && atomic_compare_exchange_strong(&s->probe_mono_ms, &due, now + PROBE_CLAIM_MS);
+	*ret_probe = due <= now && atomic_compare_exchange_strong(&s->probe_mono_ms, &due, now + PROBE_CLAIM_MS);
 }
 
 static void resume(struct worker *w, const struct run *r)

@@ -35,19 +35,26 @@ static void arm(struct worker *w, ev_timer *timer, int64_t ms)
 
 struct run *window_oldest(struct window *win)
 {
-	for (size_t i = 0; i < win->count; i++) {
-		if (!win->runs[i].answered)
-			return &win->runs[i];
+	while (win->oldest < win->count && win->runs[win->oldest].answered)
+		win->oldest++;
+	return win->oldest < win->count ? &win->runs[win->oldest] : NULL;
+}
+
+/* Most processes answer in the order in which they were given: the oldest is looked at first. */
+struct run *window_find(struct window *win, const char *id)
+{
+	struct run *oldest = window_oldest(win);
+
+	for (struct run *r = oldest; r && r < win->runs + win->count; r++) {
+		if (!r->answered && strcmp(r->entry.id, id) == 0)
+			return r;
 	}
 	return NULL;
 }
 
 size_t window_unanswered(const struct worker *w)
 {
-	size_t n = 0;
-	for (size_t i = 0; i < w->window.count; i++)
-		n += !w->window.runs[i].answered;
-	return n;
+	return w->window.count - w->window.answered;
 }
 
 bool window_hold(const struct worker *w, const struct work_queue *q, const char *id)
@@ -82,14 +89,20 @@ static void show_slot(struct worker *w)
 /* There is another oldest one: its timeout counts from now on. */
 void window_new_oldest(struct worker *w)
 {
-	struct window *win = &w->window;
-	struct run *r = window_oldest(win);
+	ev_timer_stop(w->loop, &w->window.timeout);
+	w->window.shown = false;
+	w->window.rearm = true;
+}
 
-	ev_timer_stop(w->loop, &win->timeout);
-	if (!r)
+void window_before_sleep(struct worker *w)
+{
+	struct window *win = &w->window;
+
+	if (!win->rearm)
 		return;
-	win->shown = false;
-	if (win->job->mode == MODE_PERSISTENT && win->job->timeout_ms > 0)
+	win->rearm = false;
+	ev_timer_stop(w->loop, &win->timeout);
+	if (window_oldest(win) && handler_running(win->process) && win->job->mode == MODE_PERSISTENT && win->job->timeout_ms > 0)
 		arm(w, &win->timeout, win->job->timeout_ms);
 }
 
@@ -98,7 +111,10 @@ void window_decided(struct worker *w, struct run *r)
 	bool first = r == window_oldest(&w->window);
 
 	r->answered = r->ended = true;
-	r->usage.duration_ms = clock_mono_ms() - r->began_mono_ms;
+	w->window.answered++;
+	r->usage.duration_ms = w->turn_mono_ms - r->began_mono_ms;
+	if (r->usage.duration_ms < 0) /* it began in this very turn */
+		r->usage.duration_ms = 0;
 	suspend_ended(w, r);
 	w->window.news = true; /* settled before the loop sleeps: many answers come at once */
 	if (first)
@@ -245,6 +261,8 @@ bool window_settle(struct worker *w)
 	size_t kept = 0, i = 0, acknowledged = 0;
 	bool by_script = false;
 
+	if (win->answered == 0)
+		return false;
 	for (; i < win->count && !by_script && !acks_full(w); i++) {
 		struct run *r = &win->runs[i];
 		if (!r->answered) {
@@ -253,15 +271,18 @@ bool window_settle(struct worker *w)
 			kept++;
 			continue;
 		}
+		win->answered--;
+		if (settle_plainly(w, r)) {
+			r->many = true;
+			acks_keep(w, r);
+			acknowledged++;
+			continue;
+		}
 		*w->run = *r;
 		settle_decide(w, w->run);
-		by_script = w->run->stage != RUN_NONE && w->run->settle != SETTLE_XACK;
-		if (w->run->stage == RUN_NONE || by_script)
-			continue;
-		w->run->many = true;
-		acks_keep(w);
-		acknowledged++;
+		by_script = w->run->stage != RUN_NONE;
 	}
+	win->oldest = 0;
 	bool full = i < win->count && !by_script;
 	close_gap(win, kept, i);
 	if (acknowledged > 0)
