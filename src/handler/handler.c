@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "handler/capture.h"
+#include "handler/group.h"
 #include "handler/input.h"
 #include "handler/notify.h"
 #include "handler/pipes.h"
@@ -44,6 +45,7 @@ struct handler {
 	void *user;
 	struct spawner spawner;
 	struct plan plan;
+	struct group group;
 	struct input input;
 	struct capture capture;
 	struct notify notify;
@@ -222,6 +224,9 @@ static int reap(struct handler *h, struct rusage *ret_usage)
 		;
 	(void)close(TAKE_FD(h->child.pidfd));
 	bool two = h->other && h->other->phase != PHASE_IDLE;
+	if (!two && strays_none())
+		return status;
+	group_kill(&h->group); /* all at once: nothing can fork away from it */
 	(void)strays_kill(two ? &h->other->child.pid : NULL, two ? 1 : 0, STRAYS_LIMIT_MS);
 	return status;
 }
@@ -238,6 +243,7 @@ static struct run_end end_of(const struct handler *h, int status)
 		end.timeout_ms = h->timeout_ms;
 	if (h->cause == END_EXITED && end.signal != 0)
 		end.kind = END_SIGNALLED;
+	end.oom = end.kind <= END_SIGNALLED && end.code != 0 && group_was_out_of_memory(&h->group);
 	if (h->cause == END_STOPPED && end.code == 0)
 		end.kind = END_EXITED; /* it was done */
 	return end;
@@ -296,6 +302,7 @@ static void kill_all(struct handler *h)
 	ev_timer_stop(h->loop, &h->deadline);
 	h->phase = PHASE_KILLED;
 	signal_all(h, SIGKILL);
+	group_kill(&h->group);
 }
 
 /* CONT, since a stopped process does not hear TERM. */
@@ -356,6 +363,7 @@ void handler_kill_now(struct handler *h)
 		return;
 	unwatch(h);
 	signal_all(h, SIGKILL);
+	group_kill(&h->group);
 	struct pollfd ended = { .fd = h->child.pidfd, .events = POLLIN };
 	if (poll(&ended, 1, STRAYS_LIMIT_MS) > 0 && leader_is_dead(h))
 		(void)reap(h, &unused);
@@ -390,14 +398,26 @@ static enum plan_answer open_ends(struct handler *h, const struct run_facts *fac
 	return PLAN_OK;
 }
 
+/* Someone took the group away: what it held are the process's own limits from now on. */
+static int start_without_group(struct handler *h, const struct run_facts *facts, enum spawn_stage *ret_stage, struct run_end *ret_end)
+{
+	h->plan.held = group_prepare(&h->group, &facts->job->limits, &h->plan.spawn);
+	if (plan_make(&h->plan, facts, ret_end) != PLAN_OK)
+		return -ENOMEM;
+	return spawn_start(&h->spawner, &h->plan.spawn, &h->child, ret_stage);
+}
+
 static enum plan_answer launch(struct handler *h, const struct run_facts *facts, int ends[SPAWN_FDS], int *ret_stdin, struct run_end *ret_end)
 {
 	enum spawn_stage stage = SPAWN_CLONE;
 
+	h->plan.held = group_prepare(&h->group, &facts->job->limits, &h->plan.spawn);
 	if (plan_make(&h->plan, facts, ret_end) != PLAN_OK || open_ends(h, facts, ends, ret_stdin, ret_end) != PLAN_OK)
 		return PLAN_REFUSED;
 	memcpy(h->plan.spawn.fds, ends, sizeof(h->plan.spawn.fds));
 	int r = spawn_start(&h->spawner, &h->plan.spawn, &h->child, &stage);
+	if (r < 0 && stage == SPAWN_CLONE && group_failed(&h->group, -r))
+		r = start_without_group(h, facts, &stage, ret_end);
 	if (r == 0)
 		return PLAN_OK;
 	refusal_spawn(ret_end, facts->job, h->plan.spawn.path, stage, -r);
@@ -475,6 +495,11 @@ void handler_pair(struct handler *a, struct handler *b)
 
 /* ---- the object ---- */
 
+void handler_use_group(struct handler *h, const struct group_home *home, const char *name)
+{
+	group_init(&h->group, home, name);
+}
+
 bool handler_running(const struct handler *h)
 {
 	return h->phase != PHASE_IDLE;
@@ -530,6 +555,7 @@ struct handler *handler_new(struct ev_loop *loop, const struct handler_callbacks
 	}
 	plan_init(&h->plan, inherit);
 	capture_init(&h->capture, on_output_line, h);
+	group_init(&h->group, NULL, "");
 	init_watchers(h);
 	keep_statuses();
 	strays_adopt();
@@ -544,6 +570,7 @@ void handler_free(struct handler *h)
 	if (h->other)
 		h->other->other = NULL;
 	plan_done(&h->plan);
+	group_done(&h->group);
 	input_done(&h->input);
 	notify_done(&h->notify);
 	spawner_done(&h->spawner);

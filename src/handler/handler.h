@@ -13,6 +13,7 @@
 #include "domain/job.h"
 #include "domain/outcome.h"
 
+struct group_home;
 struct handler;
 
 enum { HANDLER_STDERR_TAIL = 4096 };
@@ -49,6 +50,8 @@ void handler_start(struct handler *h, const struct run_facts *facts);
 void handler_start_many(struct handler *h, const struct job *job, bool limited, int *ret_stdin);
 /* Two of one worker: what one leaves behind is looked for among all children of the worker, but for the other. */
 void handler_pair(struct handler *a, struct handler *b);
+/* Its runs live in a cgroup of this name inside the worker's. Borrows the name for good. Before the first start. */
+void handler_use_group(struct handler *h, const struct group_home *home, const char *name);
 bool handler_running(const struct handler *h);
 pid_t handler_pid(const struct handler *h);
 uint64_t handler_pid_start(const struct handler *h);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "domain/template.h"
+#include "handler/cgroup.h"
 #include "handler/refusal.h"
 
 enum { KEEP_BYTES = 256 * 1024 }; /* a worker that once saw a huge entry does not stay huge */
@@ -215,15 +216,16 @@ static void limit_files(struct plan *p, int64_t files)
 		limit(p, RLIMIT_NOFILE, p->files_at_start, now.rlim_max);
 }
 
+/* Its own, where its cgroup does not hold them: those count for a handler with all that it starts. */
 static void make_limits(struct plan *p, const struct limits *limits)
 {
 	p->spawn.limit_count = 0;
 	limit_files(p, limits->files);
-	if (limits->memory_bytes > 0)
+	if (limits->memory_bytes > 0 && !(p->held & CGROUP_MEMORY))
 		limit(p, RLIMIT_AS, (rlim_t)limits->memory_bytes, (rlim_t)limits->memory_bytes);
 	if (limits->cpu_s > 0) /* a second between XCPU, which tells what happened, and KILL */
 		limit(p, RLIMIT_CPU, (rlim_t)limits->cpu_s, (rlim_t)limits->cpu_s + 1);
-	if (limits->processes > 0)
+	if (limits->processes > 0 && !(p->held & CGROUP_PROCESSES))
 		limit(p, RLIMIT_NPROC, (rlim_t)limits->processes, (rlim_t)limits->processes);
 }
 

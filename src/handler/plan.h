@@ -25,6 +25,7 @@ struct plan {
 	struct plan_base *bases; /* by the job's index */
 	size_t base_count;
 	struct spawn_user user;
+	unsigned held;           /* limits that the handler's cgroup holds (CGROUP_…): the caller's, before plan_make */
 	rlim_t files_at_start;   /* the soft limit on descriptors that this process began with */
 	char *const *inherit;
 };

@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "handler/clone_into.h"
+
 #define CHILD_CODE __attribute__((no_sanitize("address", "undefined", "thread"), no_instrument_function))
 
 #ifndef CLONE_PIDFD
@@ -209,13 +211,19 @@ CHILD_CODE static bool child_unblock_signals(void)
 	return syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, LAST_SIGNAL / 8) == 0;
 }
 
+/* While it is still our user's. */
+CHILD_CODE static bool child_move(const struct spawn_plan *plan)
+{
+	return plan->group_procs_fd <= 0 || syscall(SYS_write, plan->group_procs_fd, "0", 1) == 1;
+}
+
 CHILD_CODE static bool child_step(struct job_of_child *job, enum spawn_stage stage)
 {
 	const struct spawn_plan *plan = job->plan;
 
 	switch (stage) {
 	case SPAWN_CLONE:
-		return syscall(SYS_clock_gettime, CLOCK_BOOTTIME, &job->born) == 0;
+		return syscall(SYS_clock_gettime, CLOCK_BOOTTIME, &job->born) == 0 && child_move(plan);
 	case SPAWN_GROUP:
 		return syscall(SYS_setpgid, 0, 0) == 0 && child_reset_signals(job->signals);
 	case SPAWN_DESCRIPTORS:
@@ -287,6 +295,14 @@ static void reap_failed(pid_t pid, int pidfd)
 		(void)close(pidfd);
 }
 
+static int clone_child(struct spawner *s, struct job_of_child *job, int *ret_pidfd)
+{
+	if (job->plan->group_fd > 0)
+		return clone_into(job->plan->group_fd, child_main, s->stack, s->size, job, ret_pidfd);
+	int pid = clone(child_main, s->stack + s->size, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, job, ret_pidfd);
+	return pid < 0 ? -errno : pid;
+}
+
 int spawn_start(struct spawner *s, const struct spawn_plan *plan, struct spawned *ret_child, enum spawn_stage *ret_stage)
 {
 	static const uint64_t all = ~UINT64_C(0);
@@ -300,8 +316,8 @@ int spawn_start(struct spawner *s, const struct spawn_plan *plan, struct spawned
 	/* Raw: libc would leave two signals of its own unblocked. */
 	if (syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(all)) < 0)
 		return -errno;
-	int pid = clone(child_main, s->stack + s->size, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &job, &pidfd);
-	int error = pid < 0 ? errno : job.error;
+	int pid = clone_child(s, &job, &pidfd);
+	int error = pid < 0 ? -pid : job.error;
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	if (pid < 0)
 		return -error;

@@ -52,6 +52,8 @@ struct spawn_plan {
 	mode_t umask;
 	int nice;                      /* 0 = as it is */
 	const struct spawn_user *user; /* NULL = as it is */
+	int group_fd;                  /* folder of the cgroup that it is born in; 0 = ours */
+	int group_procs_fd;            /* cgroup.procs of the one that it moves to, where it cannot be born there; 0 = none */
 };
 
 struct spawned {

@@ -203,8 +203,7 @@ static size_t kill_round(struct pids *p, const pid_t *keep, size_t keep_count, i
 	return found;
 }
 
-/* True if there is no child at all; reaps those that are dead already. One system call in the usual case. */
-static bool childless(void)
+bool strays_none(void)
 {
 	pid_t pid;
 
@@ -219,14 +218,14 @@ size_t strays_kill(const pid_t *keep, size_t keep_count, int64_t limit_ms)
 	struct pids p = { 0 };
 	size_t killed = 0;
 
-	if (keep_count == 0 && childless())
+	if (keep_count == 0 && strays_none())
 		return 0;
 	int64_t until_ms = clock_mono_ms() + limit_ms;
 	do {
 		size_t found = kill_round(&p, keep, keep_count, until_ms);
 		killed += found;
 		/* The kernel's list may skip some while others end: without anything to keep, only ECHILD is the end. */
-		if (keep_count > 0 ? found == 0 : childless())
+		if (keep_count > 0 ? found == 0 : strays_none())
 			break;
 	} while (clock_mono_ms() < until_ms);
 	buf_done(&p.list);

@@ -14,7 +14,8 @@ enum {
 	WORKER_FD_LOCK = 6,     /* the lock that all workers share: only held */
 	WORKER_FD_LIFELINE = 7, /* read end of a pipe whose other end only the supervisor has: EOF = it is gone */
 	WORKER_FD_BELL = 8,     /* eventfd of the reaper */
-	WORKER_FD_COUNT = 6,
+	WORKER_FD_GROUP = 9,    /* folder of the worker's cgroup; /dev/null where there is none */
+	WORKER_FD_COUNT = 7,
 };
 /* Which worker it is: the row of its slot on the scoreboard, and its place in its pool. */
 struct worker_place {

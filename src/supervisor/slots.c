@@ -155,6 +155,7 @@ static void bury(struct worker_slot *w)
 	slot_read_done(board_slot(s->board, w->index), &dead.done);
 	if (dead.run.handler_pid > 0)
 		strays_kill_group(dead.run.handler_pid, dead.run.handler_start);
+	groups_kill(s, w);
 	say_end(w, &dead.identity, asked);
 	w->pid = 0;
 	if (keep)
@@ -185,6 +186,7 @@ static void replace(struct worker_slot *w)
 static void drained(struct worker_slot *w)
 {
 	bury(w);
+	groups_remove(w->sup, w);
 	close_slot(w);
 }
 

@@ -37,7 +37,7 @@ char **child_environment(char *own)
 	return envp;
 }
 
-static int fill_actions(struct supervisor *s, int source_fd, posix_spawn_file_actions_t *actions)
+static int fill_actions(struct supervisor *s, int source_fd, int group_fd, posix_spawn_file_actions_t *actions)
 {
 	const int from[WORKER_FD_COUNT] = {
 		[WORKER_FD_SOURCE - WORKER_FD_SOURCE] = source_fd,
@@ -46,6 +46,7 @@ static int fill_actions(struct supervisor *s, int source_fd, posix_spawn_file_ac
 		[WORKER_FD_LOCK - WORKER_FD_SOURCE] = s->workers_lock_fd,
 		[WORKER_FD_LIFELINE - WORKER_FD_SOURCE] = s->lifeline[0],
 		[WORKER_FD_BELL - WORKER_FD_SOURCE] = s->bell_fd,
+		[WORKER_FD_GROUP - WORKER_FD_SOURCE] = group_fd,
 	};
 	/* Through numbers above all of them, so that no source is overwritten before it was copied. */
 	int high = WORKER_FD_SOURCE + WORKER_FD_COUNT;
@@ -93,9 +94,12 @@ int worker_spawn(struct supervisor *s, const struct worker_slot *slot, pid_t *re
 	AUTO_FREE char **envp = child_environment(own);
 	if (!envp)
 		return -ENOMEM;
+	AUTO_FD group_fd = groups_worker(s, slot);
+	if (group_fd < 0)
+		return -EMFILE;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attr);
-	int r = fill_actions(s, slot->gen->source_fd, &actions);
+	int r = fill_actions(s, slot->gen->source_fd, group_fd, &actions);
 	if (r == 0)
 		r = fill_attributes(&attr);
 	if (r == 0)

@@ -58,6 +58,9 @@ struct supervisor {
 	int workers_lock_fd;      /* one open file shared with all workers: locked while any of this life lives */
 	int log_fd, bell_fd;
 	int lifeline[2];
+	int groups_fd;            /* cgroup with those of the workers; -1 = none */
+	struct buf groups_path;
+	unsigned group_controllers; /* CGROUP_… */
 	int signal_fd;
 	ev_io signal_io;
 	ev_async reaper_news;
@@ -120,6 +123,17 @@ void slots_done(struct supervisor *s);
 MUST_CHECK int worker_spawn(struct supervisor *s, const struct worker_slot *slot, pid_t *ret_pid);
 /* Our own environment without what systemd meant for us alone, and with one variable more (NULL: none). The list is the caller's, its texts are not. */
 char **child_environment(char *own);
+
+/* groups.c: the workers' cgroups, where there is room for them; all of it does nothing where there is none. First what the last life's still hold
+ * is killed: after runtime_open, before anything else is started or released. */
+void groups_open(struct supervisor *s);
+/* What a new worker is given: its group's folder, else /dev/null. The caller closes it. */
+MUST_CHECK int groups_worker(struct supervisor *s, const struct worker_slot *w);
+/* Its worker is dead: kill what is in it, and wait until it is empty. */
+void groups_kill(struct supervisor *s, const struct worker_slot *w);
+void groups_remove(struct supervisor *s, const struct worker_slot *w);
+const char *groups_limits(const struct supervisor *s); /* which of the limits they can hold: "memory processes" … "" */
+void groups_close(struct supervisor *s); /* removed, if they are empty */
 
 /* embedded.c: a private redis-server. 0, or -errno after having said why. */
 MUST_CHECK int embedded_start(struct supervisor *s);

@@ -143,6 +143,7 @@ void stop_finish(struct supervisor *s)
 	embedded_stop(s);
 	last_words(s, all_released);
 	control_server_free(TAKE(s->control));
+	groups_close(s);
 	runtime_close(s, all_released);
 	log_drain(s->log, LOG_LIMIT_MS);
 }

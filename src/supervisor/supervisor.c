@@ -27,10 +27,15 @@ enum {
 
 static void become_ready(struct supervisor *s)
 {
+	const struct event_field nothing = F_SKIP();
+	const struct event_field cgroup = F_BYTES("cgroup", buf_bytes(&s->groups_path));
+	const struct event_field held = F_TEXT("cgroup_limits", groups_limits(s));
+
 	s->ready = true;
 	ev_timer_stop(s->loop, &s->ready_timer);
 	event(s->log, DAEMON_READY, (&(struct event_about){ .pid = getpid() }), F_TEXT("version", PACKAGE_VERSION),
-	      F_I64("workers", (int64_t)s->slot_count), F_I64("jobs", (int64_t)s->config->job_count), F_I64("queues", (int64_t)s->config->queue_count));
+	      F_I64("workers", (int64_t)s->slot_count), F_I64("jobs", (int64_t)s->config->job_count), F_I64("queues", (int64_t)s->config->queue_count),
+	      s->groups_fd < 0 ? nothing : cgroup, s->groups_fd < 0 ? nothing : held);
 	notify_ready(s);
 	if (s->until_empty)
 		reaper_watch_figures(s->reaper, true);
@@ -316,6 +321,7 @@ static int start(struct supervisor *s)
 	r = runtime_open(s);
 	if (r < 0)
 		return r;
+	groups_open(s);
 	r = open_loop(s);
 	if (r < 0)
 		return failed(s, r, "the event loop cannot be made");
@@ -372,7 +378,7 @@ int supervisor_main(const struct supervisor_options *options)
 	*s = (struct supervisor){
 		.config = options->config, .source = options->source, .until_empty = options->until_empty,
 		.started_mono_ms = clock_mono_ms(), .exit_code = 0,
-		.lock_fd = -1, .workers_lock_fd = -1, .log_fd = -1, .bell_fd = -1, .lifeline = { -1, -1 }, .signal_fd = -1,
+		.lock_fd = -1, .workers_lock_fd = -1, .log_fd = -1, .bell_fd = -1, .lifeline = { -1, -1 }, .signal_fd = -1, .groups_fd = -1,
 	};
 	strays_adopt();
 	int r = open_signals(s);
@@ -387,6 +393,7 @@ int supervisor_main(const struct supervisor_options *options)
 		stop_finish(s);
 	} else {
 		embedded_stop(s);
+		groups_close(s);
 		runtime_close(s, false);
 		s->exit_code = 1;
 	}

@@ -120,6 +120,7 @@ static int setup(struct worker *w)
 	if (r < 0)
 		return r;
 	take_identity(w);
+	w->group_home = group_enter(WORKER_FD_GROUP);
 	w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
 	if (!w->loop)
 		return -ENOMEM;

@@ -334,6 +334,7 @@ int process_init(struct worker *w)
 	win->process = handler_new(w->loop, &callbacks, w, environ);
 	if (!win->process)
 		return -ENOMEM;
+	handler_use_group(win->process, &w->group_home, "process");
 	handler_pair(w->handler, win->process);
 	ev_init(&win->writable, on_writable);
 	ev_init(&win->timeout, on_timeout);

@@ -357,6 +357,7 @@ int run_init(struct worker *w)
 	w->handler = handler_new(w->loop, &callbacks, w, environ);
 	if (!w->handler)
 		return -ENOMEM;
+	handler_use_group(w->handler, &w->group_home, "handler");
 	ev_init(&w->renew, on_renew_timer);
 	w->renew.data = w;
 	ev_signal_init(&w->sig_cont, on_cont, SIGCONT);

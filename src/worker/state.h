@@ -12,6 +12,7 @@
 #include "domain/payload.h"
 #include "domain/reply.h"
 #include "domain/stats.h"
+#include "handler/group.h"
 #include "handler/handler.h"
 #include "ipc/inherit.h"
 #include "ipc/scoreboard.h"
@@ -199,6 +200,7 @@ struct worker {
 	struct work_queue *put_back_queue;
 
 	/* run.c, settle.c */
+	struct group_home group_home;
 	struct handler *handler;
 	struct run *run;             /* never NULL; stage NONE when idle */
 	struct run the_run;

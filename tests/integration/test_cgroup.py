@@ -1,0 +1,258 @@
+"""Handlers in cgroups: whatever they do, what is in the group ends with them. Real groups, where this machine has cgroup v2 that may be written."""
+import json
+import os
+import signal
+
+import pytest
+
+from harness import alive, command_line, processes, send, wait_until
+
+PYTHON = "/usr/bin/python3"
+
+
+def group_of(pid):
+    """Its path in the v2 tree, or None."""
+    try:
+        with open("/proc/%d/cgroup" % pid) as text:
+            return [line.strip()[3:] for line in text if line.startswith("0::")][0]
+    except (OSError, IndexError):
+        return None
+
+
+def folder_of(daemon):
+    """The daemon's own folder of groups; a skip where there is none."""
+    ready = daemon.wait_event("daemon.ready")
+    if "cgroup" not in ready:
+        pytest.skip("no cgroup v2 that may be written here")
+    return ready["cgroup"]
+
+
+def members(folder):
+    """Everything in the groups below."""
+    found = []
+    for path, _, _ in os.walk(folder):
+        try:
+            with open(os.path.join(path, "cgroup.procs")) as text:
+                found += [int(line) for line in text]
+        except OSError:
+            pass
+    return [pid for pid in found if alive(pid)]
+
+
+# A session of its own, no parent, deaf to TERM; says its number when all that is done.
+DEAF = """
+import os, signal, sys, time
+if os.fork() == 0:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if os.fork() == 0:
+        os.setsid()
+        os.closerange(0, 64)
+        with open(sys.argv[1], "a") as out:
+            out.write("%d\\n" % os.getpid())
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+"""
+
+
+def deaf(box):
+    return "%s %s %s" % (PYTHON, box.write("deaf.py", DEAF), box.path("kids"))
+
+
+def gone(box):
+    """A command: true if none of the kids lives; a zombie does not, whoever has to reap it."""
+    return "/bin/sh " + box.write("gone.sh", GONE % box.path("kids"))
+
+
+GONE = """
+for pid in $(cat %s); do
+	case $(cat /proc/$pid/stat 2>/dev/null) in
+	"" | *") Z "* | *") X "*) ;;
+	*) exit 1 ;;
+	esac
+done
+"""
+
+
+def kid(box):
+    return int(wait_until(lambda: box.lines("kids"), 10)[-1])
+
+
+def wait_gone(pid):
+    wait_until(lambda: not alive(pid), 10, "%d is gone: %s" % (pid, command_line(pid)))
+
+
+def test_a_handler_is_born_in_its_workers_group(box):
+    """And nothing else is: neither xackd nor Redis."""
+    gate = box.gate()
+    daemon = box.daemon({"exec": ["/bin/sh", "-c", ": < %s" % box.path("gate")]}, workers=2)
+    folder = folder_of(daemon)
+    entries = [box.add(), box.add()]
+    handlers = [daemon.wait_event("job.started", id=entry)["pid"] for entry in entries]
+    groups = [group_of(pid) for pid in handlers]
+    assert len(set(groups)) == 2 and all("/" + os.path.basename(folder) + "/default-" in group for group in groups)
+    assert sorted(members(folder)) == sorted(handlers)
+    gate.open()
+    for entry in entries:
+        daemon.wait_event("job.succeeded", id=entry)
+    assert daemon.stop() == 0
+    assert not os.path.exists(folder)
+
+
+def test_what_a_handler_leaves_ends_with_it(box):
+    daemon = box.daemon({"exec": ["/bin/sh", "-c", "%s; until test -s %s; do sleep 0.01; done" % (deaf(box), box.path("kids"))]})
+    folder = folder_of(daemon)
+    daemon.wait_event("job.succeeded", id=box.add())
+    wait_gone(kid(box))
+    assert not members(folder)
+
+
+def test_at_the_timeout(box):
+    daemon = box.daemon({"exec": ["/bin/sh", "-c", "trap '' TERM; %s; sleep 600" % deaf(box)], "timeout": "1s", "kill_grace": "300ms",
+                         "retry": {"initial": "1h"}})
+    folder = folder_of(daemon)
+    ended = daemon.wait_event("job.failed", id=box.add(), timeout=20)
+    assert ended["reason"] == "timeout"
+    wait_gone(kid(box))
+    assert not members(folder)
+
+
+def test_at_a_stop(box):
+    """The time to drain is over, then that of the grace."""
+    daemon = box.daemon({"exec": ["/bin/sh", "-c", "trap '' TERM; %s; sleep 600" % deaf(box)], "kill_grace": "300ms"}, drain_timeout="100ms")
+    folder = folder_of(daemon)
+    entry = box.add()
+    stray = kid(box)
+    assert daemon.stop() == 0
+    daemon.wait_event("job.released", id=entry)
+    wait_gone(stray)
+    assert not os.path.exists(folder)
+
+
+def test_a_bomb_without_limits(box):
+    """It forks faster than it could be killed one by one; each child has a session of its own. The kernel ends them all at once."""
+    daemon = box.daemon({"exec": [PYTHON, box.write("bomb.py", BOMB)], "timeout": "1s", "kill_grace": "100ms", "retry": {"initial": "1h"}})
+    folder = folder_of(daemon)
+    worker = daemon.wait_workers(1)
+    entry = box.add()
+    ended = daemon.wait_event("job.failed", id=entry, timeout=30)
+    assert ended["reason"] == "timeout"
+    wait_until(lambda: not members(folder), 10)
+    assert daemon.workers() == worker
+    wait_until(lambda: not daemon.zombies(), 5)
+
+
+# Bounded: a machine that is slow to kill it must not die of it.
+BOMB = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+end = time.monotonic() + 20
+generation = 0
+while time.monotonic() < end:
+    if os.fork():
+        time.sleep(0.02)
+        os._exit(0) if generation else None
+    else:
+        generation += 1
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+"""
+
+
+def test_a_worker_is_killed(box):
+    """Before its entry runs again."""
+    script = "test $XACKD_ATTEMPT -gt 1 && exec %s; %s; sleep 600" % (gone(box), deaf(box))
+    daemon = box.daemon({"exec": ["/bin/sh", "-c", script]})
+    folder = folder_of(daemon)
+    entry = box.add()
+    stray = kid(box)
+    send(daemon.workers()[0], signal.SIGKILL)
+    daemon.wait_event("job.succeeded", id=entry, timeout=20)
+    wait_gone(stray)
+    assert not members(folder)
+
+
+def test_worker_and_supervisor_are_killed(box):
+    """Nobody of that life is left who could; the next one does it, before the entry runs again."""
+    script = "test $XACKD_ATTEMPT -gt 1 && exec %s; %s; sleep 600" % (gone(box), deaf(box))
+    daemon = box.daemon({"exec": ["/bin/sh", "-c", script]})
+    folder = folder_of(daemon)
+    entry = box.add()
+    stray = kid(box)
+    victims = [daemon.pid] + daemon.workers()
+    for pid in victims:
+        send(pid, signal.SIGSTOP)
+    for pid in victims:
+        send(pid, signal.SIGKILL)
+    daemon.killed = True
+    daemon.process.wait()
+    wait_until(lambda: not [p for p in processes() if p.pid in victims and p.state != "Z"], 10)
+    assert alive(stray), "nobody has killed it yet, or the test shows nothing"
+    again = box.again(daemon)
+    assert folder_of(again) == folder
+    again.wait_event("job.succeeded", id=entry, timeout=20)
+    wait_gone(stray)
+    assert again.stop() == 0
+    assert not os.path.exists(folder)
+
+
+def test_a_persistent_process(box):
+    """It has a group of its own beside that of the other jobs' handlers; what it leaves ends with it."""
+    gate = box.gate()
+    box.write("server.py", SERVER)
+    daemon = box.daemon({"server": {"stream": "work", "match": {"n": "1"}, "mode": "persistent",
+                                    "exec": [PYTHON, box.path("server.py"), box.path("kids"), box.path("deaf.py")]},
+                         "plain": {"stream": "work", "exec": ["/bin/sh", "-c", ": < %s" % box.path("gate")]}})
+    deaf(box)
+    folder = folder_of(daemon)
+    daemon.wait_event("job.started", id=box.add(fields={"n": "1"}))
+    stray = kid(box)
+    other = box.add(fields={"n": "2"})
+    handler = daemon.wait_event("job.started", id=other)["pid"]
+    assert group_of(stray) and group_of(stray).endswith("/process") and group_of(handler).endswith("/handler")
+    gate.open()
+    daemon.wait_event("job.succeeded", id=other)
+    assert daemon.stop() == 0
+    wait_gone(stray)
+    assert not os.path.exists(folder)
+
+
+SERVER = """
+import json, os, subprocess, sys
+for line in sys.stdin:
+    subprocess.run([sys.executable, sys.argv[2], sys.argv[1]])
+    os.write(3, (json.dumps({"id": json.loads(line)["id"], "status": "ok"}) + "\\n").encode())
+"""
+
+
+def test_a_group_that_was_taken_away(box):
+    """Someone removes it while it is empty: work goes on without."""
+    daemon = box.daemon()
+    folder = folder_of(daemon)
+    daemon.wait_event("job.succeeded", id=box.add())
+    for path, folders, _ in os.walk(folder, topdown=False):
+        for name in folders:
+            os.rmdir(os.path.join(path, name))
+    daemon.wait_event("job.succeeded", id=box.add())
+    assert daemon.stop() == 0
+    assert not os.path.exists(folder)
+
+
+def test_a_reload_leaves_no_group(box):
+    """Workers of an older generation end after what they run; their groups go with them."""
+    daemon = box.daemon(workers=3)
+    folder = folder_of(daemon)
+    assert len(os.listdir(folder)) >= 3
+    config = dict(daemon.config, workers=1)
+    with open(daemon.file, "w") as out:
+        json.dump(config, out)
+    send(daemon.pid, signal.SIGHUP)
+    daemon.wait_event("daemon.reloaded")
+    wait_until(lambda: len(groups_in(folder)) == 1, 10)
+    daemon.wait_event("job.succeeded", id=box.add())
+
+
+def groups_in(folder):
+    return [name for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name))]
