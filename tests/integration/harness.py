@@ -158,8 +158,9 @@ def send(pid, number):
 class Redis:
     """A redis-server of the test's own: unix socket, AOF, and a loopback port if asked for."""
 
-    def __init__(self, folder, tcp=False, args=()):
+    def __init__(self, folder, tcp=False, args=(), env=None):
         self.folder = folder
+        self.env = dict(os.environ, **(env or {}))
         os.makedirs(folder, exist_ok=True)
         self.socket = os.path.join(folder, "redis.sock")
         self.args = list(args)
@@ -181,7 +182,7 @@ class Redis:
                 ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket,
                  "--dir", self.folder, "--save", "", "--appendonly", "yes", "--loglevel", "warning",
                  "--logfile", os.path.join(self.folder, "redis.log"), "--enable-debug-command", "yes", "--enable-protected-configs", "yes"] + self.args,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=self.env)
             if self.answers():
                 return
             self.kill()
