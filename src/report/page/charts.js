@@ -14,20 +14,24 @@ function faint(name, alpha) {
 
 /* ---- time as an axis ---- */
 
-function stamp(ms, width) {
+/* Midnight is told as the day that begins. */
+function stamp(ms, range) {
 	const t = moment(ms);
-	const clock = width < 60e3 ? t.clock : t.clock.slice(0, 5);
-	return width >= 86400e3 ? t.day : clock;
+	if (range >= 366 * 86400e3)
+		return t.day;
+	if (t.clock === '00:00:00')
+		return t.day.slice(5);
+	return range < 600e3 ? t.clock : t.clock.slice(0, 5);
 }
 
-function timeAxis(from, to, width) {
+function timeAxis(from, to) {
 	return {
 		type: 'linear', min: from, max: to, offset: false,
 		grid: { color: colour('line'), drawTicks: false },
 		border: { color: colour('line') },
 		ticks: {
 			color: colour('soft'), maxRotation: 0, autoSkipPadding: 24, padding: 6,
-			callback: value => stamp(value, Math.max(width, (to - from) / 300)),
+			callback: value => stamp(value, to - from),
 		},
 		afterBuildTicks: axis => { axis.ticks = niceTicks(from, to, axis.width || 600).map(value => ({ value })); },
 	};
@@ -156,7 +160,7 @@ function span(c) {
 }
 
 function area(label, name, values, at) {
-	return { label, data: points(at, values), backgroundColor: faint(name, 0.85), borderWidth: 0, barPercentage: 1, categoryPercentage: 1, stack: 'runs', grouped: false, barThickness: 'flex', minBarLength: 0 };
+	return { label, data: points(at, values), backgroundColor: faint(name, 0.85), borderWidth: 0, barPercentage: 1, categoryPercentage: 1, stack: 'runs', grouped: false };
 }
 
 function line(label, name, values, at, fill) {
@@ -167,18 +171,18 @@ function line(label, name, values, at, fill) {
 
 function showRuns(s, c) {
 	const options = base(true);
-	options.scales = { x: Object.assign(timeAxis(c.from, c.to, c.width), { stacked: true }), y: valueAxis({ stacked: true }) };
+	options.scales = { x: Object.assign(timeAxis(c.from, c.to), { stacked: true }), y: valueAxis({ stacked: true }) };
 	options.plugins.tooltip.callbacks = span(c);
 	options.plugins.tooltip.filter = item => item.raw.y > 0;
 	draw('runs', { type: 'bar', options, data: { datasets: [
-		area('succeeded', 'good', s.succeeded, c.at), area('failed', 'warn', s.failed, c.at), area('dead letters', 'bad', s.dead, c.at),
+		area('succeeded', 'good', s.succeeded, c.at), area('failed, tried again', 'warn', s.failed.map((n, i) => Math.max(0, n - s.dead[i])), c.at), area('dead letters', 'bad', s.dead, c.at),
 	] } });
 }
 
 function showRate(s, c) {
 	const rate = s.failed.map((f, i) => f + s.succeeded[i] ? 100 * f / (f + s.succeeded[i]) : null);
 	const options = base(true);
-	options.scales = { x: timeAxis(c.from, c.to, c.width), y: valueAxis({ suggestedMax: 5, max: Math.max(...rate) > 50 ? 100 : undefined }) };
+	options.scales = { x: timeAxis(c.from, c.to), y: valueAxis({ suggestedMax: 5, max: Math.max(...rate) > 50 ? 100 : undefined }) };
 	options.scales.y.ticks.callback = value => value + ' %';
 	options.plugins.legend.display = false;
 	options.plugins.tooltip.callbacks = Object.assign(span(c), { label: item => ' ' + Number(item.raw.y.toPrecision(3)) + ' % of runs failed' });
@@ -188,7 +192,7 @@ function showRate(s, c) {
 function showTimes(name, s, c) {
 	const options = base(true);
 	const all = ['p50', 'p95', 'p99', 'max'].map(p => loggable(s[name + '_' + p]));
-	options.scales = { x: timeAxis(c.from, c.to, c.width), y: durationAxis(all.flat().filter(v => v !== null)) };
+	options.scales = { x: timeAxis(c.from, c.to), y: durationAxis(all.flat().filter(v => v !== null)) };
 	options.plugins.tooltip.callbacks = Object.assign(span(c), { label: item => ' ' + item.dataset.label + ' ' + duration(s[name + '_' + item.dataset.key][item.dataIndex]) });
 	draw(name, { type: 'line', options, data: { datasets: ['p50', 'p95', 'p99', 'max'].map((p, i) =>
 		Object.assign(line(p === 'p50' ? 'median' : p, ['p50', 'p95', 'p99', 'max'][i], all[i], c.at, false), { key: p, borderDash: p === 'max' ? [3, 3] : [] })) } });
@@ -199,7 +203,7 @@ function showDue() {
 	const options = base(true);
 	const from = data.series.from_ms === null ? c.from : Math.min(data.series.from_ms, c.from === null ? Infinity : c.from);
 	const to = due.retries.length ? Math.max(c.to, data.last_ms) : data.last_ms;
-	options.scales = { x: timeAxis(from, to, c.width), y: valueAxis({}) };
+	options.scales = { x: timeAxis(from, to), y: valueAxis({}) };
 	options.plugins.legend.display = false;
 	options.plugins.tooltip.callbacks = Object.assign(span(c), { label: item => ' ' + number(item.raw.y) + ' due' + (item.raw.x > data.last_ms ? ', still to come' : '') });
 	const bars = area('due', 'due', due.retries, c.at);
