@@ -288,6 +288,12 @@ void queue_build_kill_client(struct command *c, int64_t client_id)
 	command_i64(c, client_id);
 }
 
+void queue_build_paused(struct command *c, const struct queue_keys *k)
+{
+	command_begin(c, "EXISTS");
+	command_text(c, k->paused);
+}
+
 void queue_build_mine(struct command *c, const struct queue_keys *k, const char *me)
 {
 	command_begin(c, "XPENDING");

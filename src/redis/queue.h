@@ -107,6 +107,9 @@ struct held_id {
 void queue_build_release(struct command *c, const struct queue_keys *k, const char *me, const char *host, int64_t delay_ms, const struct held_id *ids, size_t n);
 MUST_CHECK int queue_parse_count(struct redisReply *reply, int64_t *ret_count, struct redis_error *ret_error);
 
+/* Whether the queue is paused (queue_parse_count: 1 or 0). */
+void queue_build_paused(struct command *c, const struct queue_keys *k);
+
 /* ---- renew ---- */
 enum renew_result { RENEWED, RENEW_LOST, RENEW_GONE /* acknowledged by someone */ };
 /* Resets idle, only if still mine by ID and delivery. Of a deleted entry, whose row XCLAIM would purge, a due time of now + lease says that its

@@ -186,8 +186,8 @@ static bool take_due(struct worker *w, int64_t now)
 
 /* ---- new entries ---- */
 
-/* The entries of a read, by the order of its streams. */
-static void arrived(struct worker *w, struct entry_list *list)
+/* The entries of a read, by the order of its streams: now each says whose it is. */
+static void note_delivered(struct worker *w, struct entry_list *list)
 {
 	KILL_POINT("fetch.after");
 	for (size_t i = 0; i < list->count; i++) {
@@ -197,6 +197,10 @@ static void arrived(struct worker *w, struct entry_list *list)
 		if (last) /* a stream's entries come in the order of their IDs */
 			board_note_delivered(w->board, from->index, list->entries[i].id);
 	}
+}
+
+void fetch_arrived(struct worker *w, struct entry_list *list)
+{
 	size_t first = list->entries[0].queue;
 	struct work_queue *q = &w->queues[0];
 	while (q->index != first)
@@ -256,10 +260,13 @@ static void on_read(void *user, struct redisReply *reply)
 		for (size_t i = 0; i < list.paused_count; i++)
 			w->read_queues[list.paused[i]]->paused_until_mono_ms = clock_mono_ms() + PAUSED_AGAIN_MS;
 		free(TAKE(list.paused));
-		if (list.count > 0)
-			arrived(w, &list);
-		else if (!w->asked_script && waited < w->read_block_ms - 100)
+		if (list.count > 0) {
+			note_delivered(w, &list);
+			if (w->read_more || !paused_ask(w, &list, waited))
+				fetch_arrived(w, &list);
+		} else if (!w->asked_script && waited < w->read_block_ms - 100) {
 			w->look = true; /* ended early: someone wants us to look */
+		}
 	}
 	w->asked_count = 0;
 	w->read_more = false;

@@ -276,6 +276,9 @@ void link_watch(struct worker *w);
 /* fetch.c */
 MUST_CHECK int fetch_init(struct worker *w);
 void fetch_next(struct worker *w);       /* nothing in our hands: take, read, or nap */
+void fetch_arrived(struct worker *w, struct entry_list *list); /* the first begins, the rest is kept or given back; takes the list */
+/* paused.c: true: the wait was a long one, so it is asked first whether the first one's queue is paused; takes the list then */
+bool paused_ask(struct worker *w, struct entry_list *list, int64_t waited_ms);
 void fetch_give_back(struct worker *w);  /* send the surplus back */
 /* More of this queue for the process that works on it; block_ms < 0: only what is there. */
 void fetch_more(struct worker *w, struct work_queue *q, int64_t count, int64_t block_ms);

@@ -2,6 +2,7 @@
 import json
 import re
 import socket
+import time
 
 import pytest
 
@@ -181,6 +182,27 @@ def test_paused_queue_starts_nothing_new_and_nothing_due(box):
     never(lambda: daemon.events("job.started", id=entry), 1)
     box.r.delete(box.key("paused"))
     daemon.wait_event("job.succeeded", id=entry, timeout=15)
+
+
+@pytest.mark.parametrize("streams", [["work"], ["work", "free"]], ids=["one", "two"])
+def test_a_pause_by_hand_holds_at_once_where_nothing_goes_on(box, streams):
+    """Its workers wait in a read, and no reaper has looked yet: what the read brings is given back, with its attempt."""
+    daemon = box.daemon({s: {"exec": box.recording()} for s in streams}, workers=2)
+    first = box.add()
+    daemon.wait_event("job.succeeded", id=first)
+    since = time.monotonic()
+    wait_until(lambda: time.monotonic() - since > 0.6, 5)
+    box.r.set(box.key("paused"), "by hand")
+    held = box.add_many("work", 5)
+    wait_until(lambda: box.pending_count() >= 1, 5, "an idle worker was given one")
+    for _ in range(3 if "free" in streams else 0):
+        daemon.wait_event("job.succeeded", stream="free", id=box.add("free"))
+    never(lambda: any(daemon.events("job.started", stream="work", id=entry) for entry in held), 1.5)
+    assert box.pending_count() <= 2, "a backlog that is paused is not fetched"
+    box.r.delete(box.key("paused"))
+    for entry in held:
+        daemon.wait_event("job.succeeded", stream="work", id=entry, attempt=1, timeout=20)
+    assert sorted(r[0] for r in box.runs() if r[0] in held) == sorted(held)
 
 
 @pytest.mark.parametrize("paused, free", [("a", "b"), ("b", "a")])
