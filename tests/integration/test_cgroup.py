@@ -174,6 +174,17 @@ def test_a_worker_is_killed(box):
     assert not members(folder)
 
 
+def kill_both(daemon):
+    """Supervisor and workers at once, so that none of them can do anything any more."""
+    victims = [daemon.pid] + daemon.workers()
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in victims:
+            send(pid, number)
+    daemon.killed = True
+    daemon.process.wait()
+    wait_until(lambda: not [p for p in processes() if p.pid in victims and p.state != "Z"], 10)
+
+
 def test_worker_and_supervisor_are_killed(box):
     """Nobody of that life is left who could; the next one does it, before the entry runs again."""
     script = "test $XACKD_ATTEMPT -gt 1 && exec %s; %s; sleep 600" % (gone(box), deaf(box))
@@ -181,14 +192,7 @@ def test_worker_and_supervisor_are_killed(box):
     folder = folder_of(daemon)
     entry = box.add()
     stray = kid(box)
-    victims = [daemon.pid] + daemon.workers()
-    for pid in victims:
-        send(pid, signal.SIGSTOP)
-    for pid in victims:
-        send(pid, signal.SIGKILL)
-    daemon.killed = True
-    daemon.process.wait()
-    wait_until(lambda: not [p for p in processes() if p.pid in victims and p.state != "Z"], 10)
+    kill_both(daemon)
     assert alive(stray), "nobody has killed it yet, or the test shows nothing"
     again = box.again(daemon)
     assert folder_of(again) == folder
@@ -256,3 +260,151 @@ def test_a_reload_leaves_no_group(box):
 
 def groups_in(folder):
     return [name for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name))]
+
+
+# ---- where clone3 is refused, as by a service's RestrictNamespaces= ----
+
+# x86_64 and aarch64 alike: the number of clone3 is the same everywhere; "not implemented" is the answer.
+REFUSE = """
+import ctypes, os, struct, sys
+CLONE3, ENOSYS = 435, 38
+program = b"".join(struct.pack("HBBI", *line) for line in [(0x20, 0, 0, 0), (0x15, 0, 1, CLONE3), (0x06, 0, 0, 0x00050000 | ENOSYS), (0x06, 0, 0, 0x7fff0000)])
+buffer = ctypes.create_string_buffer(program)
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(Program(4, ctypes.addressof(buffer))), 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def refusing(box):
+    return [PYTHON, box.write("refuse.py", REFUSE)]
+
+
+def test_where_clone3_is_refused(box):
+    """The worker itself is in the group, and so is what it starts."""
+    gate = box.gate()
+    daemon = box.daemon({"exec": ["/bin/sh", "-c", ": < %s" % box.path("gate")]}, prefix=refusing(box))
+    folder = folder_of(daemon)
+    entry = box.add()
+    handler = daemon.wait_event("job.started", id=entry)["pid"]
+    assert sorted(members(folder)) == sorted([handler] + daemon.workers())
+    assert group_of(handler) == group_of(daemon.workers()[0])
+    gate.open()
+    daemon.wait_event("job.succeeded", id=entry)
+    assert daemon.stop() == 0
+    assert not os.path.exists(folder)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_where_clone3_is_refused_and_the_worker_is_killed(box, whole):
+    """Alone, or together with its supervisor."""
+    script = "test $XACKD_ATTEMPT -gt 1 && exec %s; %s; sleep 600" % (gone(box), deaf(box))
+    daemon = box.daemon({"exec": ["/bin/sh", "-c", script]}, prefix=refusing(box))
+    folder = folder_of(daemon)
+    entry = box.add()
+    stray = kid(box)
+    if whole:
+        kill_both(daemon)
+        assert alive(stray)
+        daemon = box.daemon(ready=False, text=daemon.config, prefix=refusing(box)).wait_ready()
+    else:
+        send(daemon.workers()[0], signal.SIGKILL)
+    daemon.wait_event("job.succeeded", id=entry, timeout=20)
+    wait_gone(stray)
+    assert daemon.stop() == 0
+    assert not os.path.exists(folder)
+
+
+# ---- limits ----
+
+def limits_of(daemon, what, controller):
+    folder_of(daemon)
+    if what not in daemon.wait_event("daemon.ready")["cgroup_limits"].split():
+        pytest.skip("no %s controller in cgroup v2 here" % controller)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_out_of_memory(box, refused):
+    """The kernel ends all of the handler, and that is the reason, also where a shell makes an exit code of it; the next run begins at zero."""
+    eat = PYTHON + " -c 'b = []\nwhile True: b.append(bytearray(1 << 20))'"
+    daemon = box.daemon({"exec": ["/bin/sh", "-c", "test $FIELD_N = fine && exit 0; test $FIELD_N = fails && exit 3; " + eat.replace("{", "{{") + "; exit 5"],
+                         "limits": {"memory": "64M"}, "retry": {"max_attempts": 1}}, prefix=refusing(box) if refused else ())
+    limits_of(daemon, "memory", "memory")
+    entry = box.add(fields={"n": "bad"})
+    failed = daemon.wait_event("job.failed", id=entry, timeout=30)
+    assert failed["reason"] == "oom" and failed["detail"] == "signal 9 (KILL), out of memory (cgroup)"
+    assert daemon.wait_event("job.dead", id=entry)["reason"] == "oom"
+    assert daemon.wait_event("job.failed", id=box.add(fields={"n": "fails"}))["reason"] == "exit", "it was the last one that had no memory"
+    daemon.wait_event("job.succeeded", id=box.add(fields={"n": "fine"}))
+
+
+def test_memory_is_not_counted_to_the_next(box):
+    """A file in memory (/dev/shm) that a handler leaves is counted to its group, not to that of the next run."""
+    file = "/dev/shm/xackd-test-%d" % os.getpid()
+    daemon = box.daemon({"exec": ["/bin/sh", "-c", "test $FIELD_N = fine || exec head -c 40M /dev/zero > %s; head -c 40M /dev/zero > %s.2" % (file, file)],
+                         "limits": {"memory": "64M"}, "retry": {"max_attempts": 1}})
+    try:
+        limits_of(daemon, "memory", "memory")
+        daemon.wait_event("job.succeeded", id=box.add(fields={"n": "first"}))
+        daemon.wait_event("job.succeeded", id=box.add(fields={"n": "fine"}))
+    finally:
+        for path in (file, file + ".2"):
+            if os.path.exists(path):
+                os.unlink(path)
+
+
+def test_limits_change_from_job_to_job(box):
+    """One worker, one group: what one job is limited to, the next one is not."""
+    cat = "cat /proc/self/cgroup > %s; sed -n s/^0:://p /proc/self/cgroup > %s" % (box.path("all"), box.path("own"))
+    show = "%s; d=$ROOM/$(cat %s); cat $d/memory.max $d/pids.max; ulimit -v; ulimit -u" % (cat, box.path("own"))
+    room = {"ROOM": v2_mount()}
+    daemon = box.daemon({"small": {"stream": "work", "match": {"n": "1"}, "shell": show, "env": room, "limits": {"memory": "64M", "processes": 30}},
+                         "free": {"stream": "work", "shell": show, "env": room}})
+    limits_of(daemon, "memory", "memory")
+    limits_of(daemon, "processes", "pids")
+    seen = []
+    for n in ("1", "2", "1"):
+        entry = box.add(fields={"n": n})
+        daemon.wait_event("job.succeeded", id=entry)
+        lines = [event["line"] for event in daemon.events("job.output", id=entry)]
+        assert lines[2] == "unlimited", "the limit is the group's alone"
+        seen.append(lines[:2])
+    assert seen == [["67108864", "30"], ["max", "max"], ["67108864", "30"]]
+
+
+def v2_mount():
+    with open("/proc/self/mountinfo") as text:
+        found = [line.split()[4] for line in text if " - cgroup2 " in line]
+    return found[0] if found else "/nowhere"
+
+
+def test_processes(box):
+    """Of the handler with all that it starts, whoever it runs as; a bomb stays within it."""
+    daemon = box.daemon({"exec": [PYTHON, box.write("bomb.py", COUNTED)], "limits": {"processes": 20}, "timeout": "2s", "kill_grace": "100ms",
+                         "retry": {"initial": "1h"}})
+    limits_of(daemon, "processes", "pids")
+    entry = box.add()
+    most = 0
+
+    def ended():
+        nonlocal most
+        most = max(most, len(members(daemon.wait_event("daemon.ready")["cgroup"])))
+        return daemon.events("job.failed", id=entry)
+    wait_until(ended, 30)
+    assert ended()[0]["reason"] == "timeout" and 5 < most <= 20
+    wait_until(lambda: not daemon.zombies(), 5)
+
+
+COUNTED = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    try:
+        if os.fork() == 0:
+            os.setsid()
+    except OSError:
+        time.sleep(0.01)
+"""
