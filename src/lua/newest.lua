@@ -13,7 +13,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   for i = 1, #groups do
     local g = {}
     for j = 1, #groups[i], 2 do g[groups[i][j]] = groups[i][j + 1] end
-    local read = g['entries-read']
+    local read = g['last-delivered-id'] == '0-0' and 0 or g['entries-read']
     if g.name == ARGV[1] and type(read) == 'number' then done = math.max(-1, read - g.pending) end
   end
 end
