@@ -1,6 +1,5 @@
 """Metrics: what a scrape says after real runs, that it never goes back, and that nobody who asks can hold the daemon up."""
 import http.client
-import json
 import os
 import re
 import shutil
@@ -11,7 +10,7 @@ import time
 
 import pytest
 
-from harness import alive, in_sh, send, wait_until
+from harness import SLOW, alive, in_sh, send, wait_until
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (-?[0-9.]+)')
@@ -32,7 +31,7 @@ def listening(box, jobs=None, **over):
 
 
 def get(port, path="/metrics", method="GET", headers=None, host="127.0.0.1"):
-    connection = http.client.HTTPConnection(host, port, timeout=20)
+    connection = http.client.HTTPConnection(host, port, timeout=20 * SLOW)
     try:
         connection.request(method, path, headers=headers or {})
         answer = connection.getresponse()

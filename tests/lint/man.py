@@ -13,7 +13,8 @@ sys.path.insert(0, os.path.join(tap.TOP, "src", "man"))
 import generate  # noqa: E402
 
 PAGES = [path for path in tap.files("src/man") if re.search(r"\.[1-9]$", path)]
-WANTED = {"src/man/xackd.8", "src/man/xackctl.1", "src/man/xackd.yaml.5", "src/man/xackd-handler.7", "src/man/xackd-events.7"}
+WANTED = {"src/man/xackd.8", "src/man/xackctl.1", "src/man/xackd.yaml.5", "src/man/xackd-handler.7", "src/man/xackd-events.7",
+          "src/man/xackd-metrics.7"}
 
 
 def lint():
