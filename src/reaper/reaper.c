@@ -16,7 +16,7 @@
 
 enum {
 	CONNECT_BASE_MS = 50,
-	CONNECT_CAP_MS = 5000,
+	CONNECT_CAP_MS = 1500, /* one connection a host, and the workers follow it: work goes on soon after an outage */
 	OPERATOR_CONNECT_MS = 2000,
 	WATCH_TICK_MS = 200,
 	FROZEN_MS = 500,          /* woken later than planned by this: this process stood still */
@@ -133,7 +133,7 @@ static void went_down(struct reaper *r, int64_t now, const struct redis_error *e
 		r->o.notify(r->o.user);
 	}
 	int64_t wait = error->reaction == REACT_OPERATOR ? OPERATOR_CONNECT_MS :
-							   backoff_full_jitter_ms(CONNECT_BASE_MS, CONNECT_CAP_MS, ++r->failures, 0.9);
+							   backoff_full_jitter_ms(CONNECT_BASE_MS, CONNECT_CAP_MS, ++r->failures, 0.7 + 0.02 * (double)(r->row.pid % 16));
 	r->connect_mono_ms = now + wait;
 }
 

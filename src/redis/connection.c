@@ -142,6 +142,15 @@ void connection_drop(struct connection *c, const char *text)
 	connection_go_down(c, &error);
 }
 
+/* No reaction of Redis's: it is this process that cannot hold what is to be sent or was sent. */
+static void drop_short(struct connection *c)
+{
+	struct redis_error error;
+	error_text(&error, REACT_BACK_OFF, "an entry or an answer is larger than what this process may have: see its limits (ulimit -v, MemoryMax=)",
+		   "no memory for an answer of Redis, or for a command");
+	connection_go_down(c, &error);
+}
+
 static void go_down_errno(struct connection *c, const char *what, int number)
 {
 	struct redis_error error;
@@ -318,7 +327,7 @@ static void send_whole_script(struct connection *c, struct waiting *w)
 	if (c->out.failed || waiting_push(c, w) < 0) {
 		if (w->fn)
 			w->fn(w->user, NULL);
-		connection_drop(c, "no memory");
+		drop_short(c);
 	} else {
 		connection_write_out(c);
 	}
@@ -369,6 +378,10 @@ static bool parse(struct connection *c)
 	for (;;) {
 		void *reply = NULL;
 		if (redisReaderGetReply(c->ctx->reader, &reply) != REDIS_OK) {
+			if (c->ctx->reader->err == REDIS_ERR_OOM) {
+				drop_short(c);
+				return false;
+			}
 			error_text(&error, REACT_RECONNECT, "", "not the Redis protocol: %s", c->ctx->reader->errstr);
 			connection_go_down(c, &error);
 			return false;
@@ -398,7 +411,7 @@ static void read_in(struct connection *c)
 			return;
 		}
 		if (redisReaderFeed(c->ctx->reader, chunk, (size_t)n) != REDIS_OK) {
-			connection_drop(c, "no memory");
+			drop_short(c);
 			return;
 		}
 		c->head_mono_ms = clock_mono_ms(); /* a large answer over a slow line is on its way for as long as it comes */
@@ -463,7 +476,7 @@ void connection_queue(struct connection *c, const struct command *cmd, int64_t t
 		waiting_done(&w);
 		if (fn)
 			fn(user, NULL);
-		connection_drop(c, "no memory");
+		drop_short(c);
 	}
 }
 

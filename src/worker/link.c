@@ -14,6 +14,7 @@
 enum {
 	RECONNECT_BASE_MS = 50,
 	RECONNECT_CAP_MS = 10 * 1000,
+	RECONNECT_LOOK_MS = 500, /* has the reaper reached Redis meanwhile? It tries more often than all the workers of a host should */
 	REFUSAL_BASE_MS = 100,
 	OPERATOR_WAIT_MS = 5 * 1000, /* someone must change something: no hurry, but not long after they did */
 	REREADS_IN_A_ROW = 3,
@@ -48,12 +49,32 @@ static void retry_in(struct worker *w, int64_t wait_ms)
 	w->retry_wanted = true;
 }
 
+static void wait_down(struct worker *w)
+{
+	int64_t left = w->connect_mono_ms - clock_mono_ms();
+	retry_in(w, left < 1 ? 1 : left > RECONNECT_LOOK_MS ? RECONNECT_LOOK_MS : left);
+}
+
+/* The time to connect has not come, and nobody of this host has reached Redis since we lost it. */
+static bool wait_on(struct worker *w)
+{
+	struct board_header *h = board_header(w->board);
+
+	if (clock_mono_ms() >= w->connect_mono_ms ||
+	    (atomic_load(&h->redis_connected) && atomic_load(&h->redis_since_mono_ms) > w->down_mono_ms))
+		return false;
+	wait_down(w);
+	return true;
+}
+
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct worker *w = timer->data;
 	(void)loop;
 	(void)events;
 	w->retry_wanted = false;
+	if (connection_state(w->conn) == CONNECTION_DOWN && wait_on(w))
+		return;
 	KILL_POINT_IF(w->ever_ready && connection_state(w->conn) == CONNECTION_DOWN, "reconnect.before");
 	if (connection_state(w->conn) == CONNECTION_DOWN)
 		connection_start(w->conn);
@@ -75,6 +96,21 @@ static void say_error(struct worker *w, const struct redis_error *error, enum ev
 void link_say(struct worker *w, const struct redis_error *error)
 {
 	say_error(w, error, REDIS_ERROR);
+}
+
+/* An answer was larger than what this process may have. What it brought is given back for a while (on_mine), so that others have their turn. */
+static void starve(struct worker *w, const struct redis_error *error)
+{
+	if (w->starved)
+		return;
+	w->starved = true;
+	event(w->log, DAEMON_WARNING, (&(struct event_about){ .worker = w->name, .pid = getpid() }), F_TEXT("why", error->text),
+	      F_TEXT("advice", error->advice));
+}
+
+static int64_t aside_ms(const struct worker *w)
+{
+	return w->starved ? SUSPEND_PARK_MS : 0;
 }
 
 static void went_down(struct worker *w, const struct redis_error *error)
@@ -102,12 +138,16 @@ static void went_down(struct worker *w, const struct redis_error *error)
 	w->window.renew_due = window_busy(w);
 	if (w->run->stage == RUN_SETTLING && w->run->sent)
 		w->run->resent = true;
-	if (error)
+	if (error && error->reaction == REACT_BACK_OFF)
+		starve(w, error);
+	else if (error)
 		say_error(w, error, error->reaction == REACT_OPERATOR ? REDIS_ERROR : REDIS_LOST);
 	int64_t wait = error && error->reaction == REACT_OPERATOR ?
 			       OPERATOR_WAIT_MS :
 			       backoff_full_jitter_ms(RECONNECT_BASE_MS, RECONNECT_CAP_MS, ++w->link_failures, worker_random());
-	retry_in(w, wait);
+	w->down_mono_ms = clock_mono_ms();
+	w->connect_mono_ms = w->down_mono_ms + bounded(w, wait);
+	wait_down(w);
 }
 
 static void on_state(void *user, enum connection_state state, const struct redis_error *error)
@@ -328,7 +368,7 @@ static void on_given_back(void *user, struct redisReply *reply)
 		next_recover_queue(w);
 	} else {
 		atomic_fetch_add(&w->slot->counters.released, (uint64_t)count);
-		fetch_tell_due(w, &w->queues[w->recover_queue], 0);
+		fetch_tell_due(w, &w->queues[w->recover_queue], aside_ms(w));
 	}
 	worker_step(w); /* the same queue is looked at again until nothing unknown is left in it */
 }
@@ -398,7 +438,7 @@ static void on_mine(void *user, struct redisReply *reply)
 	}
 	if (unknown > 0) {
 		KILL_POINT("release_mine.before");
-		queue_build_release(&w->cmd, &q->keys, w->consumer, w->config->name, 0, list.ids, unknown);
+		queue_build_release(&w->cmd, &q->keys, w->consumer, w->config->name, aside_ms(w), list.ids, unknown);
 		link_ask(w, CONNECTION_DEFAULT_TIMEOUT, true, on_given_back, w);
 	} else {
 		next_recover_queue(w);

@@ -168,6 +168,7 @@ void run_begin(struct worker *w, struct work_queue *q, struct entry *entry, int6
 {
 	struct run *r = w->run;
 
+	w->starved = false;
 	r->entry = *entry;
 	*entry = (struct entry){ 0 };
 	r->queue = q;

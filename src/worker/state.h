@@ -160,6 +160,8 @@ struct worker {
 	ev_timer retry;              /* reconnect, or the next try after Redis refused */
 	bool retry_wanted;
 	int64_t link_failures;
+	int64_t down_mono_ms, connect_mono_ms; /* lost then, and tried again then (or when the reaper has reached it) */
+	bool starved;                /* memory was too short for an answer, and nothing has begun since */
 	int64_t refusals;            /* errors in a row on a good connection */
 	uint64_t link_epoch;
 	int64_t old_client_id;

@@ -23,6 +23,21 @@ def test_restart_while_idle(box):
     assert not daemon.events("worker.exited")
 
 
+def test_soon_after_a_long_outage(box):
+    """Workers wait long between their tries, not to storm; but they follow the reaper, which tries often: one connection a host."""
+    daemon = box.daemon({"exec": box.recording()}, workers=8)
+    wait_until(lambda: len({e["worker"] for e in daemon.events("redis.connected") if "worker" in e}) == 8)
+    box.redis.kill()
+    daemon.wait_event("redis.lost")
+    before = time.monotonic()
+    wait_until(lambda: time.monotonic() - before > 7, 10)
+    seen = len(daemon.events("redis.connected"))
+    box.redis.start()
+    wait_until(lambda: len(daemon.events("redis.connected")) >= seen + 9, 4, "the reaper and all workers are connected")
+    daemon.wait_event("job.succeeded", id=box.add())
+    assert len(daemon.events("redis.lost", level="warning")) <= 2, "once a change of state: closed, then refused"
+
+
 def test_outage_while_a_handler_runs(box):
     """The handler runs on; its outcome is kept and settled after the reconnect; no attempt is used."""
     gate = box.gate()
