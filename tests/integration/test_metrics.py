@@ -293,7 +293,7 @@ def test_ipv6(box):
 
 
 def test_textfile(box):
-    """There from the start, whole whenever it is read, and gone at the end."""
+    """There from the start, written again and again, whole whenever it is read, and gone at the end."""
     os.mkdir(box.path("collector"))
     file = box.path("collector", "xackd.prom")
     daemon = box.daemon(metrics={"textfile": file})
@@ -302,6 +302,12 @@ def test_textfile(box):
     assert value(seen, "xackd_jobs_total", job_name="work", outcome="succeeded") == 0
     assert os.stat(file).st_mode & 0o777 == 0o644
     assert os.listdir(box.path("collector")) == ["xackd.prom"]
+    box.add()
+
+    def written_again():
+        with open(file) as text:
+            return value(parse(text.read()), "xackd_jobs_total", job_name="work", outcome="succeeded") == 1
+    wait_until(written_again, 40, "it is written again", step=0.05)
     daemon.stop()
     assert os.listdir(box.path("collector")) == []
 
