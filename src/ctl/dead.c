@@ -29,8 +29,10 @@ int verb_dead_ls(struct ctl *ctl)
 		return r;
 	if (list_begin(&listing.list, &ctl->out, letter_columns, LETTER_COLUMNS) < 0)
 		return ctl_say(CTL_NO, "out of memory");
+	filter_for_reader(&filter, &ctl->out);
 	r = letters_walk(ctl, &filter, NULL, give_row, &listing);
 	list_end(&listing.list, r == 0 ? "No dead letters." : NULL);
+	filter_tell_reader(&filter, listing.list.rows);
 	return r;
 }
 

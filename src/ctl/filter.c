@@ -86,3 +86,18 @@ bool filter_pairs(const struct filter *f, const struct entry *entry)
 	}
 	return true;
 }
+
+enum { READER_ROWS = 1000 };
+
+void filter_for_reader(struct filter *f, const struct output *o)
+{
+	f->for_reader = o->terminal && o->format == OUTPUT_TABLE && f->limit < 0;
+	if (f->for_reader)
+		f->limit = READER_ROWS;
+}
+
+void filter_tell_reader(const struct filter *f, size_t rows)
+{
+	if (f->for_reader && (int64_t)rows >= f->limit)
+		(void)ctl_say(0, "these are the first %zu: --limit gives more, -o jsonl all of them", rows);
+}

@@ -18,11 +18,15 @@ struct filter {
 	int64_t limit;         /* -1 = none */
 	struct field_rule *rules;
 	size_t rule_count;
+	bool for_reader; /* the limit is what a person reads, not what was asked for */
 };
 
 /* 0 or the exit code (said). */
 MUST_CHECK int filter_init(struct filter *f, const struct args *args);
 void filter_done(struct filter *f);
+/* A table on a terminal without --limit: the first thousand rows, and a word about it behind them. */
+void filter_for_reader(struct filter *f, const struct output *o);
+void filter_tell_reader(const struct filter *f, size_t rows);
 #define AUTO_FILTER __attribute__((cleanup(filter_done))) struct filter
 
 /* NULL = not known, which fits no filter. */

@@ -12,7 +12,7 @@
 #include "ctl/verb.h"
 #include "domain/route.h"
 
-enum { PAGE_ROWS = 200 };
+enum { PAGE_ROWS = 50 }; /* more would keep Redis from others for milliseconds */
 
 enum {
 	COL_ID,
@@ -59,25 +59,19 @@ static bool limit_reached(const struct retries *r)
 	return r->filter->limit >= 0 && r->taken >= r->filter->limit;
 }
 
-/* The job by the entry's fields, and whether these fit. 0 or the exit code (said). */
-static int look_at_entry(struct retries *r, size_t queue, const char *id, const struct job **ret_job,
-			 bool *ret_fits)
+/* A queue of one job: all is known without the entries' fields, unless a filter asks for them. */
+static bool wants_pairs(const struct retries *r, size_t queue)
+{
+	return r->filter->rule_count > 0 || !ctl_single_job(&r->ctl->config->queues[queue]);
+}
+
+/* The job by the entry's fields; by its queue, where there is but one, also when it was deleted. */
+static const struct job *job_of(const struct retries *r, size_t queue, const struct parked_row *row)
 {
 	const struct queue *q = &r->ctl->config->queues[queue];
-	*ret_job = ctl_single_job(q) ? q->jobs[0] : NULL;
-	*ret_fits = true;
-	if (*ret_job && r->filter->rule_count == 0)
-		return 0;
-	struct explanation found = { 0 };
-	struct redis_error error = { 0 };
-	int result = desk_explain(r->connection, &r->ctl->keys[queue], id, &found, &error);
-	if (result < 0)
-		return ctl_redis_failed(r->ctl, queue, result, &error);
-	if (found.in_stream && found.entry.pair_count > 0)
-		*ret_job = route_job(q, &found.entry);
-	*ret_fits = filter_pairs(r->filter, &found.entry);
-	explanation_done(&found);
-	return 0;
+	if (row->entry.pair_count > 0)
+		return route_job(q, &row->entry);
+	return ctl_single_job(q) ? q->jobs[0] : NULL;
 }
 
 static int list_one(struct retries *r, size_t queue, const struct parked_row *row, const struct job *job,
@@ -112,35 +106,34 @@ static int look_at_row(struct retries *r, size_t queue, const struct parked_row 
 	if (!filter_text(f->reason, note.reason) ||
 	    !filter_age(f, entry_id_time_ms(row->id, r->now_ms), r->now_ms))
 		return 0;
-	const struct job *job;
-	bool fits;
-	int result = look_at_entry(r, queue, row->id, &job, &fits);
-	if (result != 0 || !fits || !filter_text(f->job, job ? job->name : NULL))
-		return result;
+	const struct job *job = job_of(r, queue, row);
+	if (!filter_pairs(f, &row->entry) || !filter_text(f->job, job ? job->name : NULL))
+		return 0;
 	return r->fn(r, queue, row, job, &note);
 }
 
 static int walk_queue(struct retries *r, size_t queue)
 {
+	int64_t offset = 0;
+	bool more = true;
 	int result = 0;
-	for (int64_t offset = 0; result == 0; offset += PAGE_ROWS) {
+	while (result == 0 && more) {
 		struct parked_page page = { 0 };
 		struct redis_error error = { 0 };
-		int failed = desk_parked_page(r->connection, &r->ctl->keys[queue], offset, PAGE_ROWS, &page,
-					      &error);
+		int failed = desk_parked_page(r->connection, &r->ctl->keys[queue], offset, PAGE_ROWS,
+					      wants_pairs(r, queue), &page, &error);
 		if (failed < 0)
 			return ctl_redis_failed(r->ctl, queue, failed, &error);
 		r->now_ms = page.redis_now_ms;
-		bool last = page.count < PAGE_ROWS;
+		offset += (int64_t)page.count;
+		more = page.more;
 		for (size_t i = 0; result == 0 && i < page.count; i++) {
 			if (r->ctl->out.failed || limit_reached(r))
-				last = true;
+				more = false;
 			else
 				result = look_at_row(r, queue, &page.rows[i]);
 		}
 		parked_page_done(&page);
-		if (last)
-			break;
 	}
 	return result;
 }
@@ -173,8 +166,10 @@ int verb_retries(struct ctl *ctl)
 		return r;
 	if (list_begin(&retries.list, &ctl->out, retry_columns, COL_COUNT) < 0)
 		return ctl_say(CTL_NO, "out of memory");
+	filter_for_reader(&filter, &ctl->out);
 	r = walk(&retries);
 	list_end(&retries.list, r == 0 ? "Nothing waits for a retry." : NULL);
+	filter_tell_reader(&filter, retries.list.rows);
 	return r;
 }
 

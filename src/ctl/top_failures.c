@@ -191,7 +191,7 @@ static bool read_parked(struct top_collector *c, struct top_frame *f, struct con
 	struct top_memory *m = &c->queues[q->index];
 	struct parked_page page = { 0 };
 	struct redis_error error = { 0 };
-	int r = desk_parked_page(connection, &c->ctl->keys[q->index], 0, TOP_FAILURE_ROWS, &page, &error);
+	int r = desk_parked_page(connection, &c->ctl->keys[q->index], 0, TOP_FAILURE_ROWS, false, &page, &error);
 	if (top_redis_failed(c, f, q, r, &error))
 		return false;
 	for (size_t i = 0; i < m->job_count; i++)

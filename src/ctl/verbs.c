@@ -30,7 +30,8 @@ static const struct verb verbs[] = {
 	  "State: waiting, running, parked, later, dead, acknowledged, gone (no longer in the stream) or unknown (exit 1).\n"
 	  "An ID that is in several queues: --job decides.",
 	  TAKES_QUEUE, 1, 1, verb_explain },
-	{ "retries", "", "What waits for its next attempt, the next due first", NULL,
+	{ "retries", "", "What waits for its next attempt, the next due first",
+	  "As a table on a terminal the first 1,000, unless --limit says otherwise.",
 	  TAKES_FILTERS, 0, 0, verb_retries },
 	{ "retry", "[ID...]", "Let parked entries run now",
 	  "Which: IDs, or filters, or --all. With filters or --all it says the count and asks; where nobody can be asked it\n"
@@ -43,7 +44,8 @@ static const struct verb verbs[] = {
 	  "ended there. Where one process works on several entries (modes batch and persistent), the others are given back and run\n"
 	  "again: that wants --force. Status: 0 all of them, 1 not, 75 --timeout passed (default: kill_grace and 15 s).",
 	  TAKES_QUEUE | TAKES(OPTION_RETRY) | TAKES(OPTION_FORCE) | TAKES(OPTION_TIMEOUT), 1, -1, verb_cancel },
-	{ "dead ls", "", "The dead letters", NULL,
+	{ "dead ls", "", "The dead letters, the oldest first",
+	  "As a table on a terminal the first 1,000, unless --limit says otherwise.",
 	  TAKES_FILTERS, 0, 0, verb_dead_ls },
 	{ "dead show", "ID", "One dead letter in full: by its own ID or the entry's", NULL,
 	  TAKES_QUEUE, 1, 1, verb_dead_show },

@@ -145,23 +145,27 @@ int desk_explain(struct connection *c, const struct queue_keys *k, const char *i
 
 void parked_page_done(struct parked_page *p)
 {
-	for (size_t i = 0; i < p->count; i++)
+	for (size_t i = 0; i < p->count; i++) {
 		free(p->rows[i].note);
+		entry_done(&p->rows[i].entry);
+	}
 	free(p->rows);
 	*p = (struct parked_page){ 0 };
 }
 
-enum { PARKED_ID, PARKED_DUE, PARKED_DELIVERY, PARKED_GIVEN, PARKED_NOTE, PARKED_SIZE };
+enum { PARKED_ID, PARKED_DUE, PARKED_DELIVERY, PARKED_GIVEN, PARKED_NOTE, PARKED_PAIRS, PARKED_SIZE };
+enum { PARKED_NOW, PARKED_MORE, PARKED_ROWS };
 
 static int read_parked(const redisReply *reply, struct parked_page *page)
 {
 	int r = 0;
 
-	page->redis_now_ms = decode_i64(reply->element[0], 0);
+	page->redis_now_ms = decode_i64(reply->element[PARKED_NOW], 0);
+	page->more = decode_i64(reply->element[PARKED_MORE], 0) == 1;
 	page->rows = calloc(reply->elements, sizeof(*page->rows));
 	if (!page->rows)
 		return -ENOMEM;
-	for (size_t i = 1; r == 0 && i < reply->elements; i++) {
+	for (size_t i = PARKED_ROWS; r == 0 && i < reply->elements; i++) {
 		const redisReply *from = reply->element[i];
 		if (!decode_is_array(from, PARKED_SIZE))
 			return -EPROTO;
@@ -171,11 +175,14 @@ static int read_parked(const redisReply *reply, struct parked_page *page)
 		row->delivery = decode_i64(from->element[PARKED_DELIVERY], 0);
 		row->given = decode_i64(from->element[PARKED_GIVEN], 0);
 		r = decode_copy(from->element[PARKED_NOTE], &row->note);
+		if (r == 0)
+			r = decode_entry(from->element[PARKED_ID], from->element[PARKED_PAIRS], NULL, &row->entry);
 	}
 	return r;
 }
 
-int desk_parked_page(struct connection *c, const struct queue_keys *k, int64_t offset, int64_t max, struct parked_page *ret, struct redis_error *ret_error)
+int desk_parked_page(struct connection *c, const struct queue_keys *k, int64_t offset, int64_t max, bool with_pairs, struct parked_page *ret,
+		     struct redis_error *ret_error)
 {
 	AUTO_COMMAND cmd = { 0 };
 	AUTO_REPLY *reply = NULL;
@@ -189,7 +196,8 @@ int desk_parked_page(struct connection *c, const struct queue_keys *k, int64_t o
 	command_text(&cmd, k->group);
 	command_i64(&cmd, offset);
 	command_i64(&cmd, max);
-	int r = ask_array(c, &cmd, 1, &reply, ret_error);
+	command_text(&cmd, with_pairs ? "1" : "0");
+	int r = ask_array(c, &cmd, PARKED_ROWS, &reply, ret_error);
 	if (r < 0)
 		return r;
 	r = read_parked(reply, &page);

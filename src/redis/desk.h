@@ -78,11 +78,11 @@ MUST_CHECK int desk_cancel_waiting(struct connection *c, const struct queue_keys
 /* paused key; *ret_changed. After pausing or resuming, every client of the group that waits in a read should look again: the caller passes the
  * consumers' clients by CLIENT LIST … (done inside, best effort). */
 MUST_CHECK int desk_pause(struct connection *c, const struct queue_keys *k, bool paused, bool *ret_changed, struct redis_error *ret_error);
-/* One page of parked entries in due order. */
-struct parked_row { char id[ENTRY_ID_SIZE]; int64_t due_ms; int64_t delivery; int64_t given; char *note; };
-struct parked_page { struct parked_row *rows; size_t count; int64_t redis_now_ms; };
+/* One page of parked entries in due order, at most max; with their pairs where these are asked for, then a few large ones end the page. */
+struct parked_row { char id[ENTRY_ID_SIZE]; int64_t due_ms; int64_t delivery; int64_t given; char *note; struct entry entry; };
+struct parked_page { struct parked_row *rows; size_t count; bool more; int64_t redis_now_ms; };
 void parked_page_done(struct parked_page *p);
-MUST_CHECK int desk_parked_page(struct connection *c, const struct queue_keys *k, int64_t offset, int64_t max, struct parked_page *ret, struct redis_error *ret_error);
+MUST_CHECK int desk_parked_page(struct connection *c, const struct queue_keys *k, int64_t offset, int64_t max, bool with_pairs, struct parked_page *ret, struct redis_error *ret_error);
 /* Make one parked entry due now. 0, 1 = it is not parked. */
 MUST_CHECK int desk_retry(struct connection *c, const struct queue_keys *k, const char *id, struct redis_error *ret_error);
 

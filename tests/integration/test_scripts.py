@@ -901,8 +901,17 @@ def test_parked_page(q):
     ids = [mine(q) for _ in range(3)]
     for i, delay in zip(ids, (3000, 2000, 1000)):
         q.park(ME, i, 1, delay, NOTE, 1)
-    rows = q.call("parked", ["stream", "due", "given", "note"], q.g, 1, 2)[1:]
-    assert [(r[0].decode(), r[2], r[3]) for r in rows] == [(ids[1], 1, 1), (ids[0], 1, 1)]
+    call = lambda *a: q.call("parked", ["stream", "due", "given", "note"], q.g, *a)[1:]  # noqa: E731
+    more, *rows = call(1, 2, 0)
+    assert [(r[0].decode(), r[2], r[3], r[5]) for r in rows] == [(ids[1], 1, 1, []), (ids[0], 1, 1, [])]
+    assert more == 1 and call(3, 2, 0) == [0] and call(2, 2, 0)[0] == 0 and call(0, 9, 1)[1][5] == [b"f", b"v"]
+    taken, = [row[0].decode() for row in q.take(OTHER)[5:]] if q.r.zadd(q.key["due"], {ids[2]: 1}) == 0 else []
+    assert taken == ids[2] and [r[0].decode() for r in call(0, 9, 0)[1:]] == [ids[1], ids[0]], "what was taken is not parked"
+    large = mine(q, "f", "x" * 70000)
+    q.park(ME, large, 1, 1500, NOTE, 1)
+    more, row = call(0, 9, 1)
+    assert more == 1 and row[0].decode() == large, "a page of large ones is short"
+    assert [r[0].decode() for r in call(1, 9, 1)[1:]] == [ids[1], ids[0]]
     assert int(rows[0][1]) == q.due()[ids[1]] and json.loads(rows[0][4])["reason"] == "exit"
 
 
