@@ -446,6 +446,18 @@ void fetch_give_back(struct worker *w)
 
 /* ---- the group ---- */
 
+/* As the reaper says it when it is the one who makes it. */
+static void speak_remade(struct worker *w, const struct work_queue *q)
+{
+	char known[SLOT_ID_SIZE] = "";
+
+	(void)board_delivered(w->board, q->index, known);
+	event(w->log, DAEMON_WARNING,
+	      (&(struct event_about){ .stream = q->def->stream, .group = q->def->group, .worker = w->name, .pid = getpid() }),
+	      F_TEXT("why", "the group was gone (destroyed, or the stream was deleted) and was made again where it had got to"),
+	      F_TEXT("known", known));
+}
+
 static void on_group(void *user, struct redisReply *reply)
 {
 	struct worker *w = user;
@@ -464,6 +476,7 @@ static void on_group(void *user, struct redisReply *reply)
 	} else if (made) {
 		const uint64_t one = 1;
 		KILL_POINT("group.after");
+		speak_remade(w, q);
 		atomic_store(&board_queue(w->board, q->index)->remade, 1);
 		(void)!write(WORKER_FD_BELL, &one, sizeof(one));
 	}

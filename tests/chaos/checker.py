@@ -3,14 +3,18 @@
 Done means: a handler wrote its end with 0. Doubled means: it began again after such an end. Each beginning but the first must have been told
 of, for that ID, between the two beginnings. A worker starts an entry as soon as it is parked, the event that tells of it is written after
 that: so an event may be a little later than the second beginning (SLACK). Who recovers an entry may be killed between the script and the event:
-then the second beginning itself says what it comes after (job.started, after: worker_lost)."""
+then the second beginning itself says what it comes after (job.started, after: worker_lost).
+
+A group that was destroyed is made again where the host that notices knows it had got to: what another host was given in the last second before may
+run again, and is told of by the one warning that says so."""
 import collections
 import json
 
 from world import id_of
 
 SLACK_NS = 2000 * 1000 * 1000
-TELLS_DOUBLED = {"job.recovered", "job.stale_ack", "job.lease_lost"}
+REMADE = "the group was gone"
+TELLS_DOUBLED = {"job.recovered", "job.stale_ack", "job.lease_lost", REMADE}
 TELLS_AGAIN = TELLS_DOUBLED | {"job.failed", "job.retry", "job.later", "job.released"}
 OF_INTEREST = TELLS_AGAIN | {"job.dead", "job.vanished", "job.succeeded"}
 
@@ -62,6 +66,8 @@ def read_events(logs):
                     name = "job.recovered"
                 if name in OF_INTEREST and "id" in event:
                     told[event["id"]].append((nanoseconds(event["ts"]), name, event))
+                if name == "daemon.warning" and str(event.get("why", "")).startswith(REMADE):
+                    told[REMADE].append((nanoseconds(event["ts"]), REMADE, event))
                 for entry in event.get("ids", []) if name == "job.vanished" else []:
                     told[entry].append((nanoseconds(event["ts"]), name, event))
     return told, counts, bad, errors
@@ -97,7 +103,7 @@ def check_runs(report, entry, runs, told):
         if after_success:
             report.doubled.append(entry)
         if not (strict if after_success else again):
-            report.untold.append((entry, first, second, sorted(told)[:0] or [name for _, name, _ in told]))
+            report.untold.append((entry, first, second, [name for _, name, _ in told]))
         if first.end and first.end > second.start:
             report.side_by_side.append((entry, first, second))
 
@@ -120,7 +126,7 @@ def check(entries, runs, told, letters, deleted=(), flushed_below=0, allow_side_
             # Deleted while its handler ran: a failure cannot be retried, and is a dead letter with its own reason.
             if entry not in deleted or letters[entry] not in ("payload_gone", "exit"):
                 report.dead_wrong.append((entry, letters[entry]))
-        check_runs(report, entry, mine, told.get(entry, []))
+        check_runs(report, entry, mine, told.get(entry, []) + told.get(REMADE, []))
     if allow_side_by_side:
         report.side_by_side = []
     return report
