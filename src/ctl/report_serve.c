@@ -112,14 +112,14 @@ static bool host_is_ours(const struct server *s, const char *host)
 {
 	char name[256], own[256] = "";
 	struct in6_addr address;
-	size_t n = host ? strcspn(host, host[0] == '[' ? "]" : ":") : 0;
-	const char *begin = host && host[0] == '[' ? host + 1 : host;
-	if (!host || n == 0 || n >= sizeof(name))
+	bool bracket = host && host[0] == '[';
+	const char *begin = bracket ? host + 1 : host;
+	size_t n = host ? strcspn(begin, bracket ? "]" : ":") : 0;
+	if (n == 0 || n >= sizeof(name) || (bracket && begin[n] != ']'))
 		return false;
-	n -= (size_t)(begin - host);
 	memcpy(name, begin, n);
 	name[n] = '\0';
-	if (begin != host)
+	if (bracket)
 		return inet_pton(AF_INET6, name, &address) == 1;
 	if (strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, &address) == 1)
 		return true;

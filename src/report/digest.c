@@ -138,31 +138,9 @@ static struct digest_reason *reason_of(struct digest *t, const struct record *r)
 	return row;
 }
 
-/* The stderr of a failure, kept for its dead letter. */
-static struct digest_tail *tail_of(struct digest *t, const struct record *r, uint64_t *ret_entry)
+static struct tail_key key_of(const struct record *r)
 {
-	uint64_t h = 14695981039346656037u;
-	const struct bytes parts[] = { r->stream, r->group, r->id };
-	for (size_t k = 0; k < ARRAY_LEN(parts); k++) {
-		for (size_t i = 0; i < parts[k].n; i++)
-			h = (h ^ (unsigned char)parts[k].p[i]) * 1099511628211u;
-		h = (h ^ 0xff) * 1099511628211u;
-	}
-	*ret_entry = h | 1;
-	return &t->tails[(h >> 20) % DIGEST_TAILS];
-}
-
-static void keep_tail(struct digest *t, const struct record *r)
-{
-	struct bytes text = record_text(r, "stderr");
-	uint64_t entry;
-	struct digest_tail *tail = tail_of(t, r, &entry);
-	if (text.n > DIGEST_TAIL_BYTES)
-		text = (struct bytes){ text.p + text.n - DIGEST_TAIL_BYTES, DIGEST_TAIL_BYTES };
-	tail->entry = entry;
-	tail->attempt = r->attempt;
-	buf_clear(&tail->text);
-	buf_add_bytes(&tail->text, text);
+	return (struct tail_key){ r->stream, r->group, r->id, r->attempt };
 }
 
 static void take_failed(struct digest *t, const struct record *r)
@@ -170,10 +148,11 @@ static void take_failed(struct digest *t, const struct record *r)
 	int64_t run_ms = record_number(r, "duration_ms");
 	struct digest_job *job = job_of(t, r);
 	struct bytes detail = record_text(r, "detail");
+	struct tail_key key = key_of(r);
 	count_run(t, r, run_ms);
 	rank(&t->slowest, r, run_ms, run_ms, RECORD_ABSENT);
 	reason_of(t, r)->failed++;
-	keep_tail(t, r);
+	tails_keep(&t->tails, &key, record_text(r, "stderr"));
 	if (r->at_ms >= job->failed_ms) {
 		job->failed_ms = r->at_ms;
 		(void)snprintf(job->failure, sizeof(job->failure), "%.*s",
@@ -185,14 +164,16 @@ static void take_failed(struct digest *t, const struct record *r)
 static void take_parked(struct digest *t, const struct record *r)
 {
 	int64_t due_ms = record_number(r, "due_ms");
+	struct tail_key key = key_of(r);
+	(void)tails_take(&t->tails, &key);
 	if (due_ms >= 0)
 		++*(uint64_t *)series_at(&t->due, due_ms);
 }
 
 static void take_dead(struct digest *t, const struct record *r)
 {
-	uint64_t entry;
-	struct digest_tail *tail = tail_of(t, r, &entry);
+	struct tail_key key = key_of(r);
+	struct bytes tail = tails_take(&t->tails, &key);
 	int64_t attempts = record_number(r, "attempts");
 	reason_of(t, r)->dead++;
 	count_attempt(t, true, attempts);
@@ -204,8 +185,7 @@ static void take_dead(struct digest *t, const struct record *r)
 	add_text(&row, "reason", record_text(r, "reason"), LONGEST_NAME);
 	add_text(&row, "detail", record_text(r, "detail"), LONGEST_WORDS);
 	add_number(&row, "attempts", attempts);
-	if (tail->entry == entry && tail->attempt == r->attempt)
-		add_text(&row, "stderr", buf_bytes(&tail->text), DIGEST_TAIL_BYTES);
+	add_text(&row, "stderr", tail, TAILS_LONGEST);
 	buf_add_char(&row, '}');
 	top_add(&t->dead, r->at_ms, &row);
 }

@@ -15,6 +15,7 @@
 #include "report/names.h"
 #include "report/record.h"
 #include "report/series.h"
+#include "report/tails.h"
 #include "report/top.h"
 
 /* Everything counted, and its name in JSON. The first are counted over time and for each job, too. */
@@ -59,8 +60,6 @@ enum {
 	DIGEST_ATTEMPTS = 20, /* the last stands for all above, too */
 	DIGEST_RANKED = 100,  /* slowest, longest waiting */
 	DIGEST_LISTED = 200,  /* last dead letters, recovered, outages, marks of a kind */
-	DIGEST_TAILS = 1024,  /* failures whose stderr is kept until their dead letter comes */
-	DIGEST_TAIL_BYTES = 4096,
 };
 
 struct digest_bucket {
@@ -86,11 +85,6 @@ struct digest_host {
 	char why[NAMES_LONGEST + 1];
 	char version[32];
 };
-struct digest_tail {
-	uint64_t entry; /* hash; 0 = free */
-	int64_t attempt;
-	struct buf text; /* owned */
-};
 
 struct digest_range {
 	struct bytes job; /* borrowed; only this one (and what is no job's), empty = all */
@@ -112,7 +106,7 @@ struct digest {
 	struct digest_job *jobs;       /* DIGEST_JOBS + 1 */
 	struct digest_host *hosts;     /* DIGEST_HOSTS + 1 */
 	struct digest_reason *reasons; /* DIGEST_REASONS + 1 */
-	struct digest_tail *tails;     /* DIGEST_TAILS */
+	struct tails tails;
 	struct top slowest, waited, dead, recovered, outages;
 	struct top daemon_marks, worker_marks, job_marks;
 };

@@ -23,8 +23,7 @@ static int make_tables(struct digest *t)
 	t->jobs = calloc(DIGEST_JOBS + 1, sizeof(*t->jobs));
 	t->hosts = calloc(DIGEST_HOSTS + 1, sizeof(*t->hosts));
 	t->reasons = calloc(DIGEST_REASONS + 1, sizeof(*t->reasons));
-	t->tails = calloc(DIGEST_TAILS, sizeof(*t->tails));
-	if (!t->jobs || !t->hosts || !t->reasons || !t->tails)
+	if (!t->jobs || !t->hosts || !t->reasons || tails_init(&t->tails) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i <= DIGEST_JOBS; i++)
 		t->jobs[i].failed_ms = -1;
@@ -72,14 +71,12 @@ void digest_free(struct digest *t)
 				     &t->outages, &t->daemon_marks, &t->worker_marks, &t->job_marks };
 	for (size_t i = 0; i < ARRAY_LEN(tops); i++)
 		top_done(tops[i]);
-	for (size_t i = 0; t->tails && i < DIGEST_TAILS; i++)
-		buf_done(&t->tails[i].text);
+	tails_done(&t->tails);
 	names_done(&t->job_names);
 	names_done(&t->host_names);
 	names_done(&t->reason_names);
 	series_done(&t->series);
 	series_done(&t->due);
-	free(t->tails);
 	free(t->reasons);
 	free(t->hosts);
 	free(t->jobs);

@@ -3,6 +3,7 @@
 
 #include "report/names.h"
 #include "report/series.h"
+#include "report/tails.h"
 #include "report/top.h"
 
 static void add_numbers(void *into, const void *from)
@@ -146,6 +147,53 @@ static void test_top(void **state)
 	top_done(&t);
 }
 
+/* As many at once as many workers have: each gets its own back, once. */
+static void test_tails(void **state)
+{
+	(void)state;
+	enum { AT_ONCE = 100, ROUNDS = 50 };
+	struct tails t;
+	assert_int_equal(tails_init(&t), 0);
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int pass = 0; pass < 2; pass++) {
+			for (int i = 0; i < AT_ONCE; i++) {
+				char id[32];
+				(void)snprintf(id, sizeof(id), "1795663518934-%d", round * AT_ONCE + i);
+				const struct tail_key key = { BYTES("s"), BYTES("g"), bytes_of(id), 3 };
+				const struct tail_key other = { BYTES("s"), BYTES("g"), bytes_of(id), 4 };
+				if (pass == 0) {
+					tails_keep(&t, &key, bytes_of(id));
+				} else if (i % 3) {
+					assert_bytes(tails_take(&t, &key), bytes_of(id));
+					assert_int_equal(tails_take(&t, &key).n, 0);
+				} else {
+					assert_int_equal(tails_take(&t, &other).n,
+							 0); /* of another attempt */
+				}
+			}
+		}
+	}
+	tails_done(&t);
+}
+
+static void test_tails_are_bounded(void **state)
+{
+	(void)state;
+	struct tails t;
+	char text[2 * TAILS_LONGEST];
+	memset(text, 'x', sizeof(text));
+	assert_int_equal(tails_init(&t), 0);
+	for (int i = 0; i < 5000; i++) {
+		char id[32];
+		(void)snprintf(id, sizeof(id), "%d-0", i);
+		const struct tail_key key = { BYTES("s"), BYTES("g"), bytes_of(id), 1 };
+		tails_keep(&t, &key, (struct bytes){ text, sizeof(text) });
+	}
+	const struct tail_key last = { BYTES("s"), BYTES("g"), BYTES("4999-0"), 1 };
+	assert_int_equal(tails_take(&t, &last).n, TAILS_LONGEST);
+	tails_done(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -155,6 +203,8 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_names_are_cut),
 		cmocka_unit_test(test_top),
+		cmocka_unit_test(test_tails),
+		cmocka_unit_test(test_tails_are_bounded),
 	};
 	return RUN_GROUP(tests);
 }
