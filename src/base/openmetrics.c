@@ -2,8 +2,6 @@
  * read. */
 #include "base/openmetrics.h"
 
-#include <inttypes.h>
-
 enum { MS_PER_S = 1000 };
 
 static const struct {
@@ -27,10 +25,36 @@ void metric_family(struct openmetrics *m, const char *name, enum metric_type typ
 		 m->classic ? kinds[type].classic_type : kinds[type].type);
 }
 
+/* Thousands of samples are one page, and whoever writes it has other things to do: no printf for each. */
+static void add_number(struct buf *out, uint64_t value)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	buf_add(out, digits + at, sizeof(digits) - at);
+}
+
+static bool plain(const char *text)
+{
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\')
+			return false;
+	}
+	return true;
+}
+
 static void add_value(struct buf *out, const char *text)
 {
 	AUTO_BUF clean = { 0 };
 
+	if (plain(text)) {
+		buf_add_text(out, text);
+		return;
+	}
 	buf_add_utf8(&clean, bytes_of(text));
 	for (size_t i = 0; i < clean.n; i++) {
 		char c = clean.p[i];
@@ -47,7 +71,9 @@ static void add_value(struct buf *out, const char *text)
 
 static void add_label(struct buf *out, const char *before, const struct metric_label *label)
 {
-	buf_addf(out, "%s%s=\"", before, label->name);
+	buf_add_text(out, before);
+	buf_add_text(out, label->name);
+	buf_add_text(out, "=\"");
 	add_value(out, label->value ? label->value : "");
 	buf_add_char(out, '"');
 }
@@ -56,7 +82,8 @@ static void add_label(struct buf *out, const char *before, const struct metric_l
 static void begin_sample(struct openmetrics *m, const char *suffix, const struct metric_label *labels,
 			 size_t count, const char *le)
 {
-	buf_addf(m->out, "%s%s", m->name, suffix);
+	buf_add_text(m->out, m->name);
+	buf_add_text(m->out, suffix);
 	for (size_t i = 0; i < count; i++)
 		add_label(m->out, i == 0 ? "{" : ",", &labels[i]);
 	if (le)
@@ -67,12 +94,19 @@ static void begin_sample(struct openmetrics *m, const char *suffix, const struct
 void metric_count(struct openmetrics *m, const struct metric_label *labels, size_t count, uint64_t value)
 {
 	begin_sample(m, kinds[m->type].suffix, labels, count, NULL);
-	buf_addf(m->out, "%" PRIu64 "\n", value);
+	add_number(m->out, value);
+	buf_add_char(m->out, '\n');
 }
 
 static void add_seconds(struct buf *out, uint64_t ms)
 {
-	buf_addf(out, "%" PRIu64 ".%03" PRIu64, ms / MS_PER_S, ms % MS_PER_S);
+	uint64_t rest = ms % MS_PER_S;
+
+	add_number(out, ms / MS_PER_S);
+	buf_add_char(out, '.');
+	buf_add_char(out, (char)('0' + rest / 100));
+	buf_add_char(out, (char)('0' + rest / 10 % 10));
+	buf_add_char(out, (char)('0' + rest % 10));
 }
 
 void metric_seconds(struct openmetrics *m, const struct metric_label *labels, size_t count, int64_t value_ms)
@@ -104,10 +138,12 @@ void metric_histogram(struct openmetrics *m, const struct metric_label *labels, 
 		if (bound.failed)
 			m->out->failed = true;
 		begin_sample(m, "_bucket", labels, count, i < bound_count && bound.p ? bound.p : "+Inf");
-		buf_addf(m->out, "%" PRIu64 "\n", seen);
+		add_number(m->out, seen);
+		buf_add_char(m->out, '\n');
 	}
 	begin_sample(m, "_count", labels, count, NULL);
-	buf_addf(m->out, "%" PRIu64 "\n", seen);
+	add_number(m->out, seen);
+	buf_add_char(m->out, '\n');
 	begin_sample(m, "_sum", labels, count, NULL);
 	add_seconds(m->out, sum_ms);
 	buf_add_char(m->out, '\n');
