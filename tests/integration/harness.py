@@ -5,6 +5,7 @@ The test process is a child subreaper: whatever a daemon leaves behind becomes i
 always for a condition, with a limit; no test sleeps and hopes.
 """
 import ctypes
+import glob
 import json
 import os
 import re
@@ -602,12 +603,24 @@ class Box:
         for daemon in self.daemons:
             problems += self.end_daemon(daemon)
         problems += self.end_strays()
+        self.end_groups()
         for gate in self.gates:
             gate.close()
         for server in self._servers:
             server.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
         return problems
+
+    def end_groups(self):
+        """Empty cgroups of daemons that were killed: the next life would have removed them."""
+        for note in glob.glob(self.path("run", "*.cgroup")):
+            with open(note) as text:
+                top = text.read()
+            for path, _, _ in os.walk(top, topdown=False):
+                try:
+                    os.rmdir(path)
+                except OSError:
+                    pass
 
     def end_daemon(self, daemon):
         problems = []

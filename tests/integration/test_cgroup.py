@@ -318,6 +318,57 @@ def test_where_clone3_is_refused_and_the_worker_is_killed(box, whole):
     assert not os.path.exists(folder)
 
 
+# ---- a group that was handed to it ----
+
+# As systemd's Delegate=yes leaves it: the service is alone in its group, which is marked.
+DELEGATE = """
+import os, sys
+os.mkdir(sys.argv[1])
+os.setxattr(sys.argv[1], "trusted.delegate", b"1")
+with open(sys.argv[1] + "/cgroup.procs", "w") as procs:
+    procs.write("0")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mark a group")
+def test_a_delegated_group(box):
+    """What is no handler makes room in a leaf of it, so that the controllers can be used."""
+    gate = box.gate()
+    job = {"exec": ["/bin/sh", "-c", ": < %s" % box.path("gate")]}
+    room = os.path.dirname(folder_of(box.daemon(job, name="h0")))
+    unit = os.path.join(room, "test-%s" % os.path.basename(box.folder))
+    daemon = box.daemon(job, prefix=[PYTHON, box.write("delegate.py", DELEGATE), unit], redis={"url": "embedded"})
+    try:
+        folder = folder_of(daemon)
+        assert os.path.dirname(folder) == unit
+        own = members(os.path.join(unit, "supervisor"))
+        assert sorted(own) == sorted(members(unit)), "the group itself is empty"
+        assert set(daemon.own()) < set(own) and len(own) == 3, "it, its worker, and Redis"
+        box.ctl("add", "work", "n=1", config=daemon.file)
+        handler = daemon.wait_event("job.started")["pid"]
+        assert members(folder) == [handler]
+        gate.open()
+        daemon.wait_event("job.succeeded")
+        available = words_in(unit, "cgroup.controllers") & {"memory", "pids"}
+        assert words_in(unit, "cgroup.subtree_control") == available and words_in(folder, "cgroup.subtree_control") == available
+        assert daemon.stop() == 0
+        assert not os.path.exists(folder)
+    finally:
+        send(daemon.pid, signal.SIGKILL)
+        daemon.process.wait()
+        wait_until(lambda: not members(unit), 10)
+        for path, folders, _ in os.walk(unit, topdown=False):
+            for name in folders:
+                os.rmdir(os.path.join(path, name))
+        os.rmdir(unit)
+
+
+def words_in(folder, file):
+    with open(os.path.join(folder, file)) as text:
+        return set(text.read().split())
+
+
 # ---- limits ----
 
 def limits_of(daemon, what, controller):
@@ -359,7 +410,7 @@ def test_memory_is_not_counted_to_the_next(box):
 def test_limits_change_from_job_to_job(box):
     """One worker, one group: what one job is limited to, the next one is not."""
     cat = "cat /proc/self/cgroup > %s; sed -n s/^0:://p /proc/self/cgroup > %s" % (box.path("all"), box.path("own"))
-    show = "%s; d=$ROOM/$(cat %s); cat $d/memory.max $d/pids.max; ulimit -v; ulimit -u" % (cat, box.path("own"))
+    show = "%s; d=$ROOM/$(cat %s); cat $d/memory.max $d/pids.max; ulimit -v" % (cat, box.path("own"))
     room = {"ROOM": v2_mount()}
     daemon = box.daemon({"small": {"stream": "work", "match": {"n": "1"}, "shell": show, "env": room, "limits": {"memory": "64M", "processes": 30}},
                          "free": {"stream": "work", "shell": show, "env": room}})
