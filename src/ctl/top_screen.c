@@ -6,8 +6,13 @@
 /* As functions only: as macros they have names that anybody uses. */
 #define NCURSES_NOMACROS 1
 #include <ncurses.h>
+#include <term.h>
 #include <sys/ioctl.h>
 #include <wchar.h>
+
+/* What term.h takes for itself. */
+#undef lines
+#undef columns
 
 enum { ESCAPE_WAIT_MS = 50 };
 
@@ -21,11 +26,24 @@ static void use_colours(bool colour)
 	(void)init_pair(TOP_BAD, COLOR_RED, -1);
 }
 
+/* A terminal whose cursor can be put anywhere. Asked before newterm, which loses memory where it fails, and
+ * draws one line over the other where the cursor cannot be moved. */
+static bool can_draw(const char *kind)
+{
+	int error = 0;
+	if (!kind || !*kind || setupterm(kind, STDOUT_FILENO, &error) == ERR)
+		return false;
+	bool moves = cursor_address != NULL;
+	(void)del_curterm(cur_term);
+	return moves;
+}
+
 int top_screen_open(bool colour, struct buf *why)
 {
 	const char *kind = getenv("TERM");
-	if (!kind || !*kind || !newterm(NULL, stdout, stdin)) {
-		buf_addf(why, "the terminal \"%s\" is not known: set TERM, or use xackctl top --batch",
+	if (!can_draw(kind) || !newterm(NULL, stdout, stdin)) {
+		buf_addf(why,
+			 "nothing can be drawn on a terminal of kind \"%s\" (TERM): use xackctl top --batch",
 			 kind ? kind : "");
 		return CTL_USAGE;
 	}

@@ -300,14 +300,15 @@ def test_signals_leave_the_terminal_as_it_was(box, desk, screens, number, status
     screen.ended(status)
 
 
-def test_a_terminal_that_is_not_known(box, desk):
-    """In a pty, for it must be a terminal; without TERM there is no screen, but a word about --batch."""
+@pytest.mark.parametrize("kind", ["no-such-terminal", "dumb"])
+def test_a_terminal_that_cannot_be_drawn_on(box, desk, kind):
+    """In a pty, for it must be a terminal; there is no screen, but a word about --batch."""
     main, side = pty.openpty()
     done = subprocess.run([XACKCTL, "-c", desk.file, "top"], stdin=side, stdout=side, stderr=subprocess.PIPE, text=True,
-                          timeout=20 * SLOW, env=dict(os.environ, TERM="no-such-terminal"))
+                          timeout=20 * SLOW, env=dict(os.environ, TERM=kind))
     os.close(side)
     os.close(main)
-    assert done.returncode == 64 and "no-such-terminal" in done.stderr and "--batch" in done.stderr
+    assert done.returncode == 64 and kind in done.stderr and "--batch" in done.stderr
 
 
 # ---- without a terminal ----
