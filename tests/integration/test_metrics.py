@@ -141,6 +141,23 @@ def test_promtool_has_nothing_to_say(box):
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
+def test_the_reference_parser_reads_both_forms(box):
+    """prometheus_client is stricter than Prometheus: order, types, bounds, what a name may be."""
+    reader = pytest.importorskip("prometheus_client")
+    assert reader
+    from prometheus_client import parser
+    from prometheus_client.openmetrics import parser as open_parser
+    daemon = listening(box, {"exec": ["/bin/false"]})
+    box.add_many("work", 3)
+    daemon.wait_event("job.failed", count=3)
+    wait_value(daemon, 3, "xackd_queue_length", stream="work")
+    families = {f.name: f for f in open_parser.text_string_to_metric_families(get(daemon.port, headers={"Accept": OPENMETRICS})[2])}
+    assert families["xackd_jobs"].type == "counter" and families["xackd_build"].type == "info" and families["xackd_job_run_seconds"].type == "histogram"
+    older = {f.name: f for f in parser.text_string_to_metric_families(get(daemon.port)[2])}
+    assert {s.name for f in older.values() for s in f.samples} == {s.name for f in families.values() for s in f.samples}
+    assert all(f.documentation for f in families.values())
+
+
 def test_queue_figures(box):
     gate = box.gate()
     daemon = listening(box, {"work": {"exec": in_sh("read x < %s" % gate.path), "timeout": "10m"}, "bad": {"exec": ["/bin/false"], "retry": {"initial": "1h"}, "pool": "bad"}},
