@@ -120,6 +120,20 @@ def _(world, dice):
     return dice.uniform(0, 2), lambda: world.redis.start() if world.redis.process.poll() is not None else None
 
 
+@fault("redis.power")
+def _(world, dice):
+    """Not a fault that nothing survives: what Redis had not on its disk is gone, accepted entries among it (none with appendfsync always)."""
+    had = world.accepted()
+    world.redis.kill()
+    world.cut_aof()
+
+    def again():
+        if world.redis.process.poll() is not None:
+            world.redis.start()
+            world.unaccepted += max(0, had - world.accepted())
+    return dice.uniform(0, 1), again
+
+
 @fault("redis.stop")
 def _(world, dice):
     frozen = world.redis.process

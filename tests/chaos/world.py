@@ -1,5 +1,6 @@
 """The world of a chaos run: a Redis that fsyncs always, a proxy before it, hosts that are restarted when they die, a producer
 whose entries carry their number in their ID, so that adding one twice is impossible and asking what was accepted is easy."""
+import glob
 import os
 import subprocess
 import sys
@@ -55,7 +56,7 @@ class World:
         self.ledger = self.box.path("ledger")
         self.handler = self.box.path("handler")
         subprocess.run(["cc", "-O2", "-o", self.handler, os.path.join(HERE, "ledger.c")], check=True, timeout=60)
-        self.redis = self.box.redis_server(args=["--appendfsync", "always", "--maxmemory-policy", "noeviction"] + USER)
+        self.redis = self.box.redis_server(args=["--appendfsync", options.fsync, "--maxmemory-policy", "noeviction"] + USER)
         self.proxy = None
         if any(fault.startswith("net.") for fault in options.faults):
             self.start_proxy()
@@ -63,6 +64,8 @@ class World:
         self.deleted = set()      # entries that a fault removed while they were pending
         self.flushed_below = 0    # FLUSHALL: what was accepted before it is the operator's loss
         self.trouble = []
+        self.written = []         # (monotonic, file, bytes) of the AOF, four times a second: what a disk has for certain is a second older
+        self.unaccepted = 0       # entries that Redis had accepted and lost with its power
         self.produced = 0
         self.stop_producing = False
         self.hosts = [Host(self, "h%d" % (n + 1)) for n in range(options.hosts)]
@@ -88,6 +91,24 @@ class World:
         return {STREAM: {"exec": [self.handler, self.ledger, "{@id}", "{@attempt}", "0", "{seq}", "-", "700"],
                          "stdin": "none", "lease": self.options.lease, "timeout": "60s",
                          "retry": {"max_attempts": 0, "initial": "50ms", "max": "2s", "jitter": 0.5}}}
+
+    # -- power --
+
+    def watch_aof(self):
+        while not self.stop_producing:
+            for file in glob.glob(os.path.join(self.redis.folder, "appendonlydir", "*.incr.aof")):
+                self.written.append((time.monotonic(), file, os.path.getsize(file)))
+            self.written = self.written[-40:]
+            time.sleep(0.25)
+
+    def cut_aof(self):
+        """The machine that Redis was on loses its power: with everysec, what was written in the last second is not on its disk."""
+        now = time.monotonic()
+        old = [(file, size) for when, file, size in self.written if now - 3 < when < now - 1 and os.path.exists(file)]
+        self.written = []
+        if old and self.options.fsync != "always":
+            file, size = old[-1]
+            os.truncate(file, min(size, os.path.getsize(file)))
 
     # -- the producer --
 
@@ -126,6 +147,7 @@ class World:
                 time.sleep(0.05)  # refused or away: asked again what it has
 
     def start_producer(self):
+        threading.Thread(target=self.watch_aof, daemon=True).start()
         self.producer = threading.Thread(target=self.produce, daemon=True)
         self.producer.start()
 
