@@ -33,7 +33,8 @@ int verb_dead_ls(struct ctl *ctl)
 	r = letters_walk(ctl, &filter, NULL, give_row, &listing);
 	list_end(&listing.list, r == 0 ? "No dead letters." : NULL);
 	filter_tell_reader(&filter, listing.list.rows);
-	return r;
+	/* Dead letters outlive their jobs' configuration; but of a job that is in neither, the name is likely to be wrong. */
+	return r == 0 && listing.list.rows == 0 ? ctl_check_choice(ctl) : r;
 }
 
 int verb_dead_show(struct ctl *ctl)

@@ -73,12 +73,14 @@ static void print_workers(struct ctl *ctl, json_t *workers)
 	output_line(&ctl->out, "%s", line.p ? line.p : "");
 }
 
-static int status_table(struct ctl *ctl, json_t *answer)
+static int status_table(struct ctl *ctl, json_t *answer, const char *unasked)
 {
 	json_t *daemon = answer ? json_object_get(answer, "daemon") : NULL;
 	if (json_is_object(daemon)) {
 		print_daemon(ctl, daemon);
 		print_workers(ctl, json_object_get(answer, "workers"));
+	} else if (unasked) {
+		output_line(&ctl->out, "daemon   cannot be asked: %s", unasked);
 	} else {
 		output_line(&ctl->out, "daemon   does not run (nobody answers at %s)",
 			    ctl->config->control_socket);
@@ -101,8 +103,10 @@ int verb_status(struct ctl *ctl)
 	AUTO_JSON *answer = NULL;
 	struct fault fault;
 	int r = ctl_daemon(ctl, json_pack("{s:s}", "verb", "status"), &answer, &fault);
-	bool quiet = r == -ECONNREFUSED && ctl->out.format == OUTPUT_TABLE; /* the table says it itself */
-	if (r < 0 && !quiet)
+	bool runs_not = r == -ECONNREFUSED;
+	if (r < 0 && !(runs_not && ctl->out.format == OUTPUT_TABLE)) /* the table says it itself */
 		(void)ctl_no_daemon(ctl, &fault);
-	return ctl->out.format == OUTPUT_TABLE ? status_table(ctl, answer) : status_json(ctl, answer);
+	int said = ctl->out.format == OUTPUT_TABLE ? status_table(ctl, answer, runs_not || r >= 0 ? NULL : fault.text) :
+						     status_json(ctl, answer);
+	return said != 0 ? said : r < 0 && !runs_not ? CTL_UNAVAILABLE : 0; /* it may well run: then null would be a lie */
 }

@@ -155,8 +155,13 @@ static enum exit_class class_of(const struct job *job, const struct run_end *end
 	return end->code >= 0 && end->code < 256 ? (enum exit_class)job->exits.code[end->code] : EXIT_CLASS_NONE;
 }
 
+/* A floor, since it uses up no attempt: LATER=0 would run the entry over and over without a rest and without an end. */
+enum { LATER_AT_LEAST_MS = 100 };
+
 static void later(struct outcome *o, int64_t delay_ms)
 {
+	if (delay_ms < LATER_AT_LEAST_MS)
+		delay_ms = LATER_AT_LEAST_MS;
 	o->verdict = VERDICT_LATER;
 	o->delay_ms = delay_ms;
 }

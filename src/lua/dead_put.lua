@@ -48,8 +48,9 @@ if #own > 7000 then own = {'xackd.packed', cmsgpack.pack(own)} end
 local add = {'XADD', KEYS[1], old}
 for i = 5, first - 1 do add[#add + 1] = ARGV[i] end
 for i = 1, #own do add[#add + 1] = own[i] end
--- A stream only grows at its end: the ID that it had can be kept where nothing younger was there.
-local new = ARGV[1] == 'import' and redis.pcall(unpack(add))
+-- A stream only grows at its end: the ID that it had can be kept where nothing younger was there. Nor one of the future, behind which
+-- no dead letter could be written any more.
+local new = ARGV[1] == 'import' and tonumber(string.match(old, '^%d+')) <= now and redis.pcall(unpack(add))
 if type(new) ~= 'string' then new = dead_add(add) end
 if ARGV[1] == 'edit' then
   redis.call('XDEL', KEYS[1], old)

@@ -40,7 +40,9 @@ if not group then return out end
 
 out[1] = 1
 out[14] = group['last-delivered-id']
-local ahead = redis.call('XRANGE', KEYS[1], '(' .. out[14], '+', 'COUNT', 1)[1]
+local ahead = redis.call('XRANGE', KEYS[1], out[14], '+', 'COUNT', 2) -- not '(': nothing is behind the greatest ID there is
+ahead = ahead[1] and ahead[1][1] == out[14] and ahead[2] or ahead[1]
+if ahead and ahead[1] == out[14] then ahead = nil end
 if not ahead then
   out[3] = 0
 else

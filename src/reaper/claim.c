@@ -121,6 +121,7 @@ static bool prepare_queue(struct reaper *r, struct reaped_queue *q)
 
 	KILL_POINT("host_group.before");
 	if (admin_group(r->conn, &q->keys, q->def->start, "", &made, &error) < 0) {
+		reaper_note_refused(r, q, &error);
 		bool lost = reaper_failed(r, q, &error);
 		/* A queue that only a person can mend must not keep the others from their work. */
 		return !lost && error.reaction == REACT_OPERATOR;

@@ -79,6 +79,14 @@ static void rebuild(struct reaper *r, struct reaped_queue *q)
 	KILL_POINT_IF(added > 0, "rebuild.after");
 }
 
+void reaper_note_refused(struct reaper *r, struct reaped_queue *q, const struct redis_error *error)
+{
+	pthread_mutex_lock(&r->lock);
+	q->gauges.refused = error->reaction == REACT_OPERATOR;
+	pthread_mutex_unlock(&r->lock);
+	r->o.notify(r->o.user);
+}
+
 void reaper_look_at(struct reaper *r, struct reaped_queue *q, int64_t now)
 {
 	struct queue_gauges g = { 0 };
@@ -86,6 +94,7 @@ void reaper_look_at(struct reaper *r, struct reaped_queue *q, int64_t now)
 	int64_t seen = atomic_load(due_of(q));
 
 	if (admin_gauges(r->conn, &q->keys, reaper_watched(r), &g, &error) < 0) {
+		reaper_note_refused(r, q, &error);
 		(void)reaper_failed(r, q, &error);
 		return;
 	}

@@ -532,6 +532,8 @@ bool reaper_figures(struct reaper *r, const struct config *config, int64_t age_m
 	}
 	for (size_t i = 0; i < config->queue_count; i++) {
 		ret_gauges[i] = r->queues[i]->gauges;
+		if (ret_gauges[i].refused)
+			continue;
 		if (r->queues[i]->looked_mono_ms == 0 || now - r->queues[i]->looked_mono_ms > age_ms)
 			fresh = false;
 	}

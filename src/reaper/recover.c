@@ -40,13 +40,29 @@ static enum tally_recovery why_silent(const struct reaper *r, const char *consum
 	return of_this_host(r, consumer) ? TALLY_WORKER_DIED : TALLY_HOST_LOST;
 }
 
+/* Of several that one process had been given, each may have been worked on. Which of them the worker dies by is not known: only the oldest,
+ * which its slot names, loses the attempt. */
+static bool was_given_to_a_process(const struct reaper *r, const struct reaped_queue *q, const struct dead_worker *d)
+{
+	if (!d || !d->run.id[0] || !reaper_same_queue(&d->run, q))
+		return false;
+	const struct job *job = config_job(r->o.config, d->run.job_name);
+	return job && job->mode != MODE_EXEC;
+}
+
 static void say_released(struct reaper *r, struct reaped_queue *q, const struct recovered *e, enum tally_recovery why, const struct dead_worker *d,
 			 const struct event_about *about)
 {
-	if (d && slot_done_has(&d->done, e->id)) {
+	const char *detail = NULL;
+
+	if (d && slot_done_has(&d->done, e->id))
+		detail = "it had succeeded, but that could not be settled: it runs again as the same attempt";
+	else if (was_given_to_a_process(r, q, d))
+		detail = "its process had been given it and had not answered: it may have run, and runs again as the same attempt";
+	if (detail) {
 		tally_add(&q->state->tally.recovered[why], 1);
 		event(r->o.log, JOB_RECOVERED, about, F_TEXT("from", e->from), F_I64("idle_ms", e->idle_ms), F_TEXT("why", tally_recovery_name(why)),
-		      F_I64("delivery", e->delivery), F_TEXT("detail", "it had succeeded, but that could not be settled: it runs again as the same attempt"));
+		      F_I64("delivery", e->delivery), F_TEXT("detail", detail));
 	} else {
 		event(r->o.log, JOB_RELEASED, about, F_TEXT("from", e->from), F_TEXT("why", "delivered, but not what its worker was running"));
 	}

@@ -131,6 +131,7 @@ int64_t reaper_graves_wake(const struct reaper *r);
 
 /* due.c */
 void reaper_look_at(struct reaper *r, struct reaped_queue *q, int64_t now);
+void reaper_note_refused(struct reaper *r, struct reaped_queue *q, const struct redis_error *error); /* nothing is known of it, then */
 void reaper_due_now(struct reaped_queue *q);
 void reaper_wake_workers(struct reaper *r, struct reaped_queue *q, int64_t now);
 void reaper_put_back(struct reaper *r, struct reaped_queue *q);

@@ -90,6 +90,7 @@ MUST_CHECK int admin_delete_consumer(struct connection *c, const struct queue_ke
 /* ---- the state of a queue, in one script ---- */
 struct queue_gauges {
 	bool exists;             /* stream and group are there */
+	bool refused;            /* the reaper's own: Redis refuses this queue until a person mends something; the rest is not known */
 	int64_t length;          /* XLEN */
 	int64_t waiting;         /* -1: Redis cannot tell */
 	bool has_waiting;        /* exactly: is there an entry beyond last-delivered-id */

@@ -27,9 +27,9 @@ static enum leftover queue_leftover(struct supervisor *s, size_t index)
 	const struct queue *q = &s->config->queues[index];
 	const struct queue_gauges *g = &s->gauges[index];
 
-	if (g->exists && !g->has_waiting && g->pending == 0 && g->later == 0)
+	if (!g->refused && g->exists && !g->has_waiting && g->pending == 0 && g->later == 0)
 		return NOTHING_LEFT;
-	if (g->paused || all_suspended(s, q))
+	if (g->refused || g->paused || all_suspended(s, q))
 		return CANNOT_RUN;
 	/* What a foreign consumer holds and is to be left, and what was put back because its job is suspended, does not move either. */
 	enum { COUNTED_AT_MOST = 10000 };
@@ -57,7 +57,7 @@ static enum leftover all_leftover(struct supervisor *s)
 static bool all_looked_again(struct supervisor *s)
 {
 	for (size_t i = 0; i < s->config->queue_count; i++) {
-		if (s->gauges[i].redis_now_ms == s->empty_seen_ms[i])
+		if (!s->gauges[i].refused && s->gauges[i].redis_now_ms == s->empty_seen_ms[i])
 			return false;
 	}
 	for (size_t i = 0; i < s->config->queue_count; i++)
@@ -76,7 +76,7 @@ void empty_look(struct supervisor *s)
 	if (left == WORK_LEFT || !all_looked_again(s) || ++s->empty_looks < LOOKS_WANTED)
 		return;
 	if (left == CANNOT_RUN)
-		supervisor_stop(s, STOP_DRAIN, 1, "what is left cannot run: its queue is paused or its jobs are suspended");
+		supervisor_stop(s, STOP_DRAIN, 1, "what is left cannot run: its queue is paused or refused by Redis, or its jobs are suspended");
 	else
 		supervisor_stop(s, STOP_DRAIN, 0, "all queues are empty");
 }

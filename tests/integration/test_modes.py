@@ -265,6 +265,7 @@ def test_worker_killed_with_several(box):
     box.wait_done()
     wait_until(lambda: len(daemon.events("job.succeeded")) == 4)
     assert {e["id"]: e["attempt"] for e in daemon.events("job.succeeded")} == {i: 2 if i == ids[0] else 1 for i in ids}
+    assert {e["id"] for e in daemon.events("job.recovered")} == set(ids), "each that may run twice is told of"
 
 
 def test_leases_are_kept(box):

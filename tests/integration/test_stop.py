@@ -139,6 +139,16 @@ def test_until_empty_with_a_paused_queue(box):
     assert box.r.xlen("work") == 1 and not box.r.exists(box.key("dead"))
 
 
+def test_until_empty_with_a_queue_that_redis_refuses(box):
+    """Its key is no stream: the others are emptied, and it is said that something is left that cannot run."""
+    box.r.set("b", "no stream")
+    ids = box.add_many("a", 4)
+    daemon = box.daemon({s: {"exec": box.recording()} for s in ("a", "b")}, ready=False, args=["--until-empty"])
+    daemon.allow_errors = True
+    assert daemon.wait(30) == 1
+    assert sorted(r[0] for r in box.runs()) == sorted(ids) and daemon.events("redis.error", stream="b")
+
+
 def test_until_empty_of_several_queues(box):
     for stream in ("a", "b", "c"):
         box.add_many(stream, 4)

@@ -177,6 +177,39 @@ def test_edit_in_an_editor(desk, box, monkeypatch):
     assert box.read("mode") == "600\n"
 
 
+def test_import_of_an_id_of_the_future(desk, box):
+    """Behind the greatest ID there is no dead letter could be written any more."""
+    desk.bury(fields={"n": "1"})
+    letter = json.loads(desk.ctl("dead", "export").stdout)
+    desk.ctl("dead", "purge", "--all", "--yes")
+    letter["dead_id"] = "18446744073709551615-18446744073709551615"
+    desk.ctl("dead", "import", stdin=json.dumps(letter).encode())
+    (row,) = raw_dead(box)
+    seconds, _ = box.r.time()
+    assert int(row[0].split(b"-")[0]) <= (seconds + 1) * 1000
+    desk.bury(fields={"n": "2"})
+    assert len(raw_dead(box)) == 2
+
+
+def test_a_stream_that_ends_with_the_greatest_id(desk, box):
+    """Nothing can be behind it, and that is no error."""
+    top = "18446744073709551615-18446744073709551615"
+    box.raw("XADD", "work", "1-1", "n", "1")
+    box.raw("XADD", "work", top, "n", "2")
+    (row,) = [row for row in desk.json("queues") if row["stream"] == "work"]
+    assert row["waiting"] == 2
+    box.raw("XREADGROUP", "GROUP", "xackd", "c", "COUNT", "5", "STREAMS", "work", ">")
+    (row,) = [row for row in desk.json("queues") if row["stream"] == "work"]
+    assert row["waiting"] == 0 and row["running"] == 2
+
+
+def test_dead_letters_of_a_job_that_is_nowhere(desk, box):
+    desk.bury(fields={"n": "1"})
+    done = desk.ctl("dead", "ls", "--job", "wrok", status=1)
+    assert "no job wrok" in done.errors
+    assert "there is no job" not in desk.ctl("dead", "ls", "--job", "work").errors
+
+
 def test_export_and_import(desk, box):
     letters = [desk.bury(fields=BINARY), desk.bury(fields={"n": "2"}, reason="timeout", exit=None), desk.bury(stderr=b"\x00\xff")]
     before, notes = raw_dead(box), box.r.hgetall(box.key("note"))

@@ -158,3 +158,16 @@ def test_output_for_people_cannot_be_abused(box, desk):
     for verb in (["dead", "ls"], ["dead", "show", entry], ["explain", entry]):
         done = box.ctl(*verb)
         assert b"\x1b" not in done.stdout and b"\x07" not in done.stdout and b"\r" not in done.stdout
+
+
+def test_status_of_a_daemon_that_does_not_answer(box):
+    """It is not said to be down: it is there, and cannot be asked."""
+    daemon = box.daemon({"exec": ["/bin/true"]})
+    daemon.freeze()
+    try:
+        done = box.ctl("status", status=69)
+        assert "cannot be asked" in done.text and "does not run" not in done.text + done.errors
+        assert box.ctl("status", "--json", status=69).text.startswith('{"daemon":null')
+    finally:
+        daemon.thaw()
+    assert "running" in box.ctl("status").text
