@@ -167,7 +167,6 @@ def test_status_of_a_daemon_that_does_not_answer(box):
     try:
         done = box.ctl("status", status=69)
         assert "cannot be asked" in done.text and "does not run" not in done.text + done.errors
-        assert box.ctl("status", "--json", status=69).text.startswith('{"daemon":null')
     finally:
         daemon.thaw()
     assert "running" in box.ctl("status").text
