@@ -66,7 +66,7 @@ def keys(reference):
 # ---- xackctl(1) ----
 
 def option_names(option):
-    argument = " Ar " + option["argument"].lower().replace("[/group]", "Ns Op / Ns Ar group").replace("=", " Ns = Ns Ar ") \
+    argument = " Ar " + option["argument"].lower().replace("[/group]", " Ns Oo Ns / Ns Ar group Oc").replace("=", " Ns = Ns Ar ") \
         if option["argument"] else ""
     names = ["Fl %s%s" % (option["letter"], argument)] if option["letter"] else []
     return ".It " + " , ".join(names + ["Fl -%s%s" % (option["name"], argument)])
