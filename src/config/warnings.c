@@ -97,10 +97,25 @@ static void check_queue(const struct queue *q, struct buf *out, size_t *count)
 	}
 }
 
+/* The daemon may run as another user, or with another environment: what is missing here may be there. */
+static void check_password(const struct config *c, struct buf *out, size_t *count)
+{
+	if (c->redis.password_file && access(c->redis.password_file, F_OK) != 0) {
+		buf_addf(out, "redis.password_file: warning: %s cannot be found: %s\n",
+			 c->redis.password_file, strerror(errno));
+		(*count)++;
+	}
+	if (c->redis.password_env && !getenv(c->redis.password_env)) {
+		buf_addf(out, "redis.password_env: warning: %s is not set here\n", c->redis.password_env);
+		(*count)++;
+	}
+}
+
 size_t config_warnings(const struct config *c, struct buf *report)
 {
 	size_t count = 0;
 
+	check_password(c, report, &count);
 	for (size_t i = 0; i < c->job_count; i++) {
 		const struct job *job = &c->jobs[i];
 

@@ -184,6 +184,12 @@ def test_file_that_cannot_be_read(box):
         assert done.returncode == 78 and box.path(name).rstrip("/") in done.stderr
 
 
+@pytest.mark.parametrize("key, value, what", [("password_file", "nowhere", "cannot be found"), ("password_env", "XACKD_NOT_SET", "is not set here")])
+def test_missing_password_is_a_warning(box, key, value, what):
+    checked = box.check({"redis": {"url": "redis://127.0.0.1:1/0", key: value}, "jobs": {"a": {"exec": ["/bin/true"]}}})
+    assert checked.returncode == 0 and "redis.%s: warning: " % key in checked.stderr and what in checked.stderr
+
+
 def test_missing_handler_is_a_warning(box):
     done = check(box, "jobs: { a: { exec: [ /no/such/handler ] } }\n")
     assert done.returncode == 0 and "/no/such/handler" in done.stderr + done.stdout
