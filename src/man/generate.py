@@ -90,7 +90,8 @@ def options(table):
     for option in table["options"]:
         out.append(option_names(option))
         text = option["help"]
-        out += prose(text[:1].upper() + text[1:] + ".")
+        literal = re.match(r"\w+[,:]", text)  # a value of the option
+        out += prose((text if literal else text[:1].upper() + text[1:]) + ".")
     return "\n".join(out)
 
 
