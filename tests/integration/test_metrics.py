@@ -449,8 +449,7 @@ def test_many_ask(box):
     wait_until(lambda: value(scrape(daemon), "xackd_queue_length") is not None, 10)
     box.r.config_resetstat()
     begin, count = time.monotonic(), 0
-    while time.monotonic() - begin < 4:
+    while time.monotonic() - begin < 4 or count < 30:
         assert scrape(daemon)
         count += 1
-    assert count > 20
     assert box.r.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"] <= 3 + (time.monotonic() - begin) / 5
