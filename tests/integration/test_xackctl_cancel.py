@@ -9,6 +9,7 @@ import pytest
 
 from harness import SLOW, XACKCTL, alive, in_sh, never, wait_until
 from test_xackctl import desk  # noqa: F401  (a fixture)
+from test_xackctl_desk import complete
 
 HOLD = "sleep 600 & wait"
 
@@ -283,6 +284,13 @@ def test_one_of_a_batch_that_is_gathered(box):
     assert held(box) == [ids[1]] + more and len(daemon.events("job.failed")) == 1
 
 
+def test_completion_offers_what_runs(box):
+    daemon = holding(box)
+    entry, _ = started(box, daemon)
+    assert complete(box, "xackctl -c %s cancel " % daemon.file) == [entry]
+    assert "--retry" in complete(box, "xackctl cancel --")
+
+
 # ---- drain ----
 
 def test_drain(box):
@@ -311,3 +319,13 @@ def test_the_name_is_free_after_a_drain(box):
     assert box.ctl("drain", "--wait").text
     assert daemon.wait() == 0
     box.again(daemon)
+
+
+def test_a_drain_need_not_wait_for_what_is_cancelled(box):
+    daemon = box.daemon({"exec": box.recording(HOLD), "kill_grace": "20s"}, workers=1, drain_timeout="60s")
+    entry, _ = started(box, daemon)
+    waiting = background(box, daemon, "drain", "--wait")
+    daemon.wait_event("daemon.stopping")
+    assert box.ctl("cancel", entry, "--json").json[0]["state"] == "dead"
+    assert waiting.wait(20 * SLOW) == 0 and daemon.wait() == 0
+    assert [letter["reason"] for letter in box.dead()] == ["cancelled"] and box.pending() == {}
