@@ -118,10 +118,27 @@ void pipes_read(struct pipes *p, int fd)
 	(void)read_end(p, &p->ends[fd - PIPES_FIRST_FD]);
 }
 
+/* Most handlers say nothing: one question for all pipes, and none for each. */
+static void poll_ends(const struct pipes *p, bool ret_readable[PIPES_COUNT])
+{
+	struct pollfd states[PIPES_COUNT];
+
+	for (size_t i = 0; i < PIPES_COUNT; i++)
+		states[i] = (struct pollfd){ .fd = p->ends[i].fd, .events = POLLIN }; /* -1 is passed over */
+	bool known = poll(states, PIPES_COUNT, 0) >= 0;
+	for (size_t i = 0; i < PIPES_COUNT; i++)
+		ret_readable[i] = !known || (states[i].revents & POLLIN) != 0;
+}
+
 void pipes_drain(struct pipes *p)
 {
+	bool readable[PIPES_COUNT];
+
+	poll_ends(p, readable);
 	for (size_t i = 0; i < PIPES_COUNT; i++) {
 		size_t total = 0;
+		if (!readable[i])
+			continue;
 		size_t n = PIPES_CHUNK;
 		/* A reading that is not full was the last. */
 		while (n == PIPES_CHUNK && total < DRAIN_MAX_BYTES) {
