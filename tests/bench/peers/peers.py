@@ -56,7 +56,7 @@ class Peer:
 
 
 class Rq(Peer):
-    queue, few = "rq:queue:default", 10
+    queue, few = "rq:queue:default", 20
     worker_class = "rq.Worker"
 
     def prepare(self):
@@ -79,7 +79,7 @@ class Rq(Peer):
 
 
 class RqSimple(Rq):
-    few, worker_class = 5, "rq.SimpleWorker"
+    few, worker_class = 10, "rq.SimpleWorker"
 
 
 class Celery(Peer):
@@ -104,7 +104,7 @@ class Celery(Peer):
 
 
 class Sidekiq(Peer):
-    queue, few = "queue:default", 6
+    queue, few = "queue:default", 10
 
     def prepare(self):
         need("sidekiq")
@@ -122,7 +122,7 @@ class Sidekiq(Peer):
 
 
 class BullMq(Peer):
-    queue, few = "bull:work:wait", 4
+    queue, few = "bull:work:wait", 8
 
     def prepare(self):
         need("node", "npm")
