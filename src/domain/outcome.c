@@ -156,7 +156,7 @@ static enum exit_class class_of(const struct job *job, const struct run_end *end
 }
 
 /* A floor, since it uses up no attempt: LATER=0 would run the entry over and over without a rest and without an end. */
-enum { LATER_AT_LEAST_MS = 100 };
+enum { LATER_AT_LEAST_MS = 20 };
 
 static void later(struct outcome *o, int64_t delay_ms)
 {

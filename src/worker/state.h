@@ -100,6 +100,7 @@ struct window {
 	size_t out_at;
 	int64_t began_mono_ms, born_mono_ms, answers;
 	int64_t turn;            /* how many may still follow the first one before other streams are looked at */
+	int64_t answered_mono_ms;    /* the last answer came */
 	int64_t poll_ms, poll_at_mono_ms;
 	ev_timer timeout, poll, grace, renew;
 	bool renew_due;

@@ -11,7 +11,9 @@
 
 #include "base/clock.h"
 
-enum { POLL_FIRST_MS = 5, POLL_LAST_MS = 100, BEHIND_MAX_BYTES = 1024 * 1024 };
+/* A window is filled up when half of it is answered, so that one read brings many; or when no answer has come for REFILL_MS: a process may
+ * be waiting for more before it answers. */
+enum { POLL_FIRST_MS = 5, POLL_LAST_MS = 100, REFILL_MS = 5, BEHIND_MAX_BYTES = 1024 * 1024 };
 
 static int64_t limit_of(const struct job *job)
 {
@@ -285,6 +287,7 @@ bool window_settle(struct worker *w)
 	win->oldest = 0;
 	bool full = i < win->count && !by_script;
 	close_gap(win, kept, i);
+	win->answered_mono_ms = clock_mono_ms();
 	if (acknowledged > 0)
 		acks_tell(w, false);
 	if (by_script)
@@ -320,7 +323,7 @@ static int64_t room(struct worker *w, int64_t now)
 		return 0; /* it does not read what it has */
 	if (w->queue_count > 1 && win->turn < left)
 		left = win->turn; /* other streams have their turn */
-	if (win->job->mode == MODE_PERSISTENT && ((int64_t)win->count > limit / 2 || process_worn_out(w)))
+	if (win->job->mode == MODE_PERSISTENT && process_worn_out(w))
 		return 0;
 	return left > 0 && fetch_queue_open(w, win->queue, now) && !fetch_queue_due(w, win->queue, now) ? left : 0;
 }
@@ -360,9 +363,12 @@ void window_next(struct worker *w)
 	int64_t more = room(w, now);
 	if (more <= 0)
 		return;
-	if (now < win->poll_at_mono_ms) {
+	int64_t at = win->poll_at_mono_ms;
+	if (2 * (int64_t)win->count > limit_of(win->job) && at < win->answered_mono_ms + REFILL_MS)
+		at = win->answered_mono_ms + REFILL_MS;
+	if (now < at) {
 		if (!ev_is_active(&win->poll))
-			arm(w, &win->poll, win->poll_at_mono_ms - now);
+			arm(w, &win->poll, at - now);
 		return;
 	}
 	acks_send(w, false);

@@ -101,6 +101,17 @@ def test_answers_out_of_order(box):
     assert sorted(e["id"] for e in daemon.events("job.succeeded")) == sorted(ids)
 
 
+def test_a_process_that_waits_for_a_full_window(box):
+    """It answers four whenever it has ten: the six that it keeps are more than half of the window, which is filled up all the same."""
+    body = ("held = []\nfor e in lines():\n    held.append(e['id'])\n    if len(held) == 10:\n        n = 10 if e['fields']['n'] == '33' else 4\n"
+            "        [say(i) for i in held[:n]]\n        held = held[n:]\n")
+    daemon = box.daemon(persistent(box, body, window=10, success="each"))
+    at_once(box, range(34))
+    box.wait_done()
+    wait_until(lambda: len(daemon.events("job.succeeded")) == 34)
+    assert {e["attempt"] for e in daemon.events("job.succeeded")} == {1}
+
+
 def test_statuses(box):
     body = """for e in lines():
     n = e['fields']['n']

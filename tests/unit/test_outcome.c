@@ -110,7 +110,7 @@ static void test_said(void **state)
 		{ "RETRY_AFTER=0", EXIT(3), { 0, -1, "", false }, 1, VERDICT_RETRY, REASON_EXIT, "exit 3", 0 },
 		{ "RETRY_AFTER= and a signal", KILLED(SIGTERM), { 70, -1, "", false }, 1, VERDICT_RETRY, REASON_SIGNAL, NULL, 70 },
 		{ "LATER=", EXIT(3), { -1, 30000, "", false }, 1, VERDICT_LATER, REASON_EXIT, "exit 3", 30000 },
-		{ "LATER=0", EXIT(3), { -1, 0, "", false }, 1, VERDICT_LATER, REASON_EXIT, "exit 3", 100 },
+		{ "LATER=0", EXIT(3), { -1, 0, "", false }, 1, VERDICT_LATER, REASON_EXIT, "exit 3", 20 },
 		{ "LATER= with 75", EXIT(75), { -1, 30000, "", false }, 9, VERDICT_LATER, REASON_EXIT, "exit 75", 30000 },
 		{ "LATER= with a later code", EXIT(11), { -1, 30000, "", false }, 1, VERDICT_LATER, REASON_EXIT, "exit 11", 30000 },
 		{ "LATER= and RETRY_AFTER=", EXIT(3), { 5, 30000, "", false }, 1, VERDICT_LATER, REASON_EXIT, "exit 3", 30000 },
