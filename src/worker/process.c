@@ -207,13 +207,13 @@ static void judge_batch(struct worker *w, struct run *r, const struct run_end *e
 		decide_end(w, r, end, said);
 }
 
-static void judge_persistent(struct worker *w, struct run *r, const struct run_end *end, size_t unanswered, bool first)
+static void judge_persistent(struct worker *w, struct run *r, const struct run_end *end, size_t unanswered)
 {
 	struct window *win = &w->window;
 	struct run_end timeout = { .kind = END_TIMED_OUT, .code = -1, .signal = end->signal, .timeout_ms = win->job->timeout_ms };
 	bool started = end->kind == END_EXITED || end->kind == END_SIGNALLED || end->kind == END_TIMED_OUT;
 
-	if (win->timed_out && first)
+	if (r->overdue) /* it may have been answered after all, while its process was being ended */
 		decide_end(w, r, &timeout, NULL);
 	else if (win->stopped)
 		window_decide_release(w, r, "stopped: the daemon or its worker ends");
@@ -231,7 +231,6 @@ static void on_ended(void *user, const struct run_end *end, const struct said *s
 	struct worker *w = user;
 	struct window *win = &w->window;
 	size_t unanswered = window_unanswered(w);
-	bool first = true;
 	(void)usage;
 
 	close_stdin(w);
@@ -250,8 +249,7 @@ static void on_ended(void *user, const struct run_end *end, const struct said *s
 		else if (win->job->mode == MODE_BATCH)
 			judge_batch(w, r, end, said);
 		else
-			judge_persistent(w, r, end, unanswered, first);
-		first = false;
+			judge_persistent(w, r, end, unanswered);
 	}
 	win->ending = win->gathering = win->timed_out = win->distrusted = win->stopped = win->cancelling = false;
 	if (w->run->stage != RUN_HANDLER)
@@ -302,8 +300,10 @@ static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events)
 	struct window *win = &w->window;
 	(void)loop;
 	(void)events;
-	if (!window_oldest(win) || !handler_running(win->process))
+	struct run *oldest = window_oldest(win);
+	if (!oldest || !handler_running(win->process))
 		return;
+	oldest->overdue = true;
 	win->timed_out = win->ending = true;
 	close_stdin(w);
 	handler_stop(win->process, END_TIMED_OUT, win->job->kill_grace_ms);

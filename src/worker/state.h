@@ -65,6 +65,7 @@ struct run {
 	struct handler_usage usage;
 	bool ended;                  /* a handler ran and ended: usage is valid */
 	bool answered;               /* in a window: its outcome is known */
+	bool overdue;                /* in a window: its process is ended because its answer did not come in time */
 	bool cancelled;              /* in a window: its process is ended because of it, … */
 	bool cancelled_retry;        /* … and it is to be parked */
 	bool many;                   /* acknowledged together with others, … */

@@ -146,6 +146,26 @@ def test_an_answer_that_never_comes(box, window):
     assert {e["id"]: e["attempt"] for e in daemon.events("job.succeeded")} == {i: 2 if i == ids[1] else 1 for i in ids}
 
 
+def test_the_answer_comes_while_the_process_is_ended(box):
+    """It was the one that had timed out; the others are not to blame."""
+    body = """import signal
+held = []
+def term(*_):
+    say(held[0])
+    os._exit(0)
+signal.signal(signal.SIGTERM, term)
+for e in lines():
+    held.append(e['id'])
+    if e['delivery'] > 1: say(e['id'])
+"""
+    daemon = box.daemon(persistent(box, body, window=3, timeout="1s", success="each"))
+    ids = at_once(box, range(3))
+    box.wait_done()
+    wait_until(lambda: len(daemon.events("job.succeeded")) == 3)
+    assert {e["id"]: e["attempt"] for e in daemon.events("job.succeeded")} == {i: 1 for i in ids}
+    assert not daemon.events("job.failed")
+
+
 def test_a_process_that_dies_with_one(box):
     daemon = box.daemon(persistent(box, "for e in lines():\n    if e['attempt'] == 1: sys.stderr.write('ouch\\n'); os._exit(9)\n    say(e['id'])\n",
                                    success="each"))
