@@ -89,7 +89,7 @@ static const struct verb verbs[] = {
 	  "Reads JSON lines from FILE or standard input (-), the files of a journal if FILE is a folder, or with --journal this\n"
 	  "machine's. The page stands on its own, with nothing loaded from anywhere; it goes to standard output, or with --output\n"
 	  "report.html to a file. --json gives its figures. With --serve it is served and kept up to date, read-only; on this machine\n"
-	  "alone unless --public says otherwise. Needs about 16 MB, however long the log is.",
+	  "alone unless --public says otherwise. Needs about 10 MB, however long the log is.",
 	  VERB_ALONE | VERB_WRITES | TAKES(OPTION_JOB) | TAKES(OPTION_SINCE) | TAKES(OPTION_UNTIL) | TAKES(OPTION_JOURNAL) | TAKES(OPTION_SERVE) |
 	  TAKES(OPTION_PUBLIC), 0, 1, verb_report },
 #endif

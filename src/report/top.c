@@ -57,9 +57,12 @@ bool top_wants(struct top *t, int64_t key)
 
 void top_add(struct top *t, int64_t key, struct buf *text)
 {
+	size_t n = text->n;
 	struct top_row row = { key, t->offered, buf_take(text) };
 	if (!row.text)
 		return;
+	char *fitting = realloc(row.text, n + 1); /* it stays: what a growing buffer has beyond it does not */
+	row.text = fitting ? fitting : row.text;
 	if (t->count < t->most) {
 		t->rows[t->count++] = row;
 		rise(t, t->count - 1);

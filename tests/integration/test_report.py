@@ -12,7 +12,7 @@ import time
 import pytest
 
 import browser as browsers
-from harness import SLOW, XACKCTL, in_sh, wait_until
+from harness import SLOW, TOP, XACKCTL, in_sh, wait_until
 
 if "report" not in subprocess.run([XACKCTL, "--print", "verbs"], capture_output=True, text=True, timeout=20).stdout:
     pytest.skip("xackctl was built without the report", allow_module_level=True)
@@ -310,6 +310,43 @@ def test_memory_does_not_grow(box):
     small, large = peak(5000), peak(50000)
     assert large < small + 1500 or SLOW > 1, (small, large)
     assert large < 16000 or SLOW > 1
+
+
+# ---- the journal ----
+
+JOURNAL_REMOTE = "/lib/systemd/systemd-journal-remote"
+
+
+def journal_entry(second, **fields):
+    at = 1767225600000000 + second * 1000000
+    head = "__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=0123456789abcdef0123456789abcdef\n" % (at, second)
+    return head + "".join("%s=%s\n" % pair for pair in fields.items()) + "\n"
+
+
+def native(second, event, **fields):
+    with open(os.path.join(TOP, "src", "log", "events.def")) as table:
+        identity = re.search(r'"%s".*"([0-9a-f]{32})"' % re.escape(event), table.read()).group(1)
+    return journal_entry(second, MESSAGE="words", MESSAGE_ID=identity, SYSLOG_IDENTIFIER="xackd", _TRANSPORT="journal", XACKD_EVENT=event, XACKD_HOST="h1",
+                         XACKD_JOB="work", XACKD_STREAM="work", XACKD_ID="1-0", **{"XACKD_" + k.upper(): v for k, v in fields.items()})
+
+
+@pytest.mark.skipif(not os.access(JOURNAL_REMOTE, os.X_OK), reason="systemd-journal-remote is missing: contrib/install-deps systemd")
+def test_journal_files(box):
+    """Native fields, and JSON lines of a service; what others say is not looked at."""
+    entries = [native(1, "job.output", line="x"), native(2, "job.succeeded", attempt=1, duration_ms=5, wait_ms=""),
+               native(3, "job.failed", attempt=2, reason="exit", detail="exit 3", duration_ms=7, stderr="the end"),
+               native(4, "job.dead", attempt=2, reason="exit", detail="exit 3", attempts=2, dead_id="9-9"),
+               native(5, "job.summary", succeeded=11, duration_ms='{"p50":1,"p95":2,"p99":3,"max":900}'),
+               journal_entry(6, SYSLOG_IDENTIFIER="xackd", _TRANSPORT="stdout", MESSAGE=line("job.succeeded", 6, job="json", duration_ms=4)),
+               journal_entry(7, SYSLOG_IDENTIFIER="other", _TRANSPORT="stdout", MESSAGE=line("job.succeeded", 7, duration_ms=4))]
+    os.mkdir(box.path("journal"))
+    done = subprocess.run([JOURNAL_REMOTE, "-o", box.path("journal", "x.journal"), box.write("export", "".join(entries))], capture_output=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    figures = report(box.path("journal"), "--json").json
+    assert figures["counts"]["succeeded"] == 12 and figures["counts"]["dead"] == 1
+    assert figures["dead"][0]["stderr"] == "the end" and figures["dead"][0]["at_ms"] == 1767225604000
+    assert figures["run_ms"]["max"] == 900 and figures["lines"] == 5 and figures["unused"] == 0
+    assert report(box.path("journal"), "--json", "--since", "2026-01-01T00:00:04").json["counts"]["failed"] == 0
 
 
 # ---- served ----
