@@ -183,14 +183,12 @@ static void begin_clean(struct group *g, int64_t limit_bytes)
 
 static bool limit_memory(struct group *g, int64_t bytes)
 {
-	int64_t no_swap = g->memory_bytes > 0 ? 0 : -1;
-
 	if (bytes > 0)
 		begin_clean(g, bytes);
+	bool had_limit = g->memory_bytes > 0;
 	if (g->fd < 0 || !set_limit(g, "memory.max", bytes, &g->memory_bytes))
 		return false;
-	/* Not there in a kernel without swap. */
-	if ((no_swap == 0) != (bytes > 0))
+	if (had_limit != (bytes > 0)) /* not there in a kernel without swap */
 		(void)!cgroup_write(g->fd, "memory.swap.max", bytes > 0 ? "0" : "max");
 	return true;
 }
@@ -243,8 +241,8 @@ bool group_failed(struct group *g, int error)
 
 void group_kill(struct group *g)
 {
-	if (!g->used)
-		return;
+	if (!g->used || !cgroup_populated(g->fd))
+		return; /* it stays good for the next run */
 	cgroup_kill(g->fd);
 	g->killed = true;
 }
