@@ -81,6 +81,7 @@ static void drain(struct supervisor *s, const char *why)
 	KILL_POINT("stop.before");
 	s->stopping = true;
 	reload_cancel(s);
+	slots_event_all(s, SLOT_EV_STOP); /* first: who reads the event may rely on it that nothing more is fetched */
 	add_counts(&text, &counts);
 	event(s->log, DAEMON_STOPPING, NULL, F_TEXT("why", why), F_I64("drain_timeout_ms", s->config->drain_timeout_ms),
 	      F_TEXT("version", PACKAGE_VERSION), F_JSON("counts", buf_bytes(&text)));
@@ -88,7 +89,6 @@ static void drain(struct supervisor *s, const char *why)
 	ev_timer_stop(s->loop, &s->ready_timer);
 	reaper_watch_figures(s->reaper, false);
 	limit(s, within);
-	slots_event_all(s, SLOT_EV_STOP);
 }
 
 void supervisor_stop(struct supervisor *s, enum stop_kind kind, int exit_code, const char *why)

@@ -104,6 +104,8 @@ int stop_init(struct worker *w)
 	ev_io_init(&w->lifeline, on_lifeline, WORKER_FD_LIFELINE, EV_READ);
 	w->stop_handler.data = w->stop_hard.data = w;
 	w->sig_term.data = w->sig_int.data = w->sig_usr1.data = w->lifeline.data = w;
+	ev_set_priority(&w->sig_term, EV_MAXPRI); /* before a handler's end of the same turn, after which the next entry would be fetched */
+	ev_set_priority(&w->sig_usr1, EV_MAXPRI);
 	ev_signal_start(w->loop, &w->sig_term);
 	ev_signal_start(w->loop, &w->sig_int);
 	ev_signal_start(w->loop, &w->sig_usr1);

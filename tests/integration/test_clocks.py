@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from harness import PARKED, alive, milliseconds, wait_until
+from harness import PARKED, SANITIZED, alive, milliseconds, wait_until
 
 LIBRARY = (glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1") + [None])[0]
-pytestmark = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (package faketime)")
+pytestmark = [pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (package faketime)"),
+              pytest.mark.skipif(SANITIZED, reason="a sanitizer wants to be the first library that is loaded")]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import SLOW, XACKCTL, wait_until
+from harness import SANITIZED, SLOW, XACKCTL, wait_until
 from test_xackctl import desk, on_terminal, shared  # noqa: F401  (fixtures)
 
 # Dead letters n = first … last, in one go.
@@ -170,7 +170,7 @@ def test_lists_need_no_more_for_more(shared, box, what):
     fill(many)
     large = measured(shared, *args, "-o", "jsonl")
     assert (small[0], large[0]) == (few // part, many // part)
-    assert large[1] < small[1] + 2048, "KB"
+    assert SANITIZED or large[1] < small[1] + 2048, "KB"  # a sanitizer keeps what was freed
     assert large[2] < 1.2 * many / 50 + 50 and large[3] < 5000 * SLOW, large
     assert measured(shared, *args, "--limit", "5")[2] < 30
 
