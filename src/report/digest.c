@@ -94,6 +94,15 @@ static void rank(struct top *top, const struct record *r, int64_t key, int64_t r
 	top_add(top, key, &row);
 }
 
+static void add_said(struct buf *row, const struct record *r, const char *name)
+{
+	int64_t number = record_number(r, name);
+	if (number != RECORD_ABSENT)
+		add_number(row, name, number);
+	else
+		add_text(row, name, record_text(r, name), LONGEST_WORDS);
+}
+
 static void mark(struct top *top, const struct record *r, const char *const *said, size_t n)
 {
 	if (!top_wants(top, r->at_ms))
@@ -102,7 +111,7 @@ static void mark(struct top *top, const struct record *r, const char *const *sai
 	begin_row(&row, r);
 	add_text(&row, "worker", r->worker, LONGEST_NAME);
 	for (size_t i = 0; i < n; i++)
-		add_text(&row, said[i], record_text(r, said[i]), LONGEST_WORDS);
+		add_said(&row, r, said[i]);
 	buf_add_char(&row, '}');
 	top_add(top, r->at_ms, &row);
 }
@@ -268,7 +277,7 @@ static void take_daemon(struct digest *t, const struct record *r)
 
 static void take_worker(struct digest *t, const struct record *r)
 {
-	static const char *const said[] = { "why", "state" };
+	static const char *const said[] = { "why", "state", "signal", "status" };
 	mark(&t->worker_marks, r, said, ARRAY_LEN(said));
 }
 

@@ -130,7 +130,7 @@ size_t digest_figures(const struct digest *t, struct digest_figure ret_figures[D
 	add_percentiles(ret_figures, &n, "Median run time", &t->run);
 	add_count(ret_figures, &n, "Recovered", twice, "warn", "runs that were lost, or overtaken");
 	add_outages(ret_figures, &n, t);
-	(void)snprintf(note, sizeof(note), "%s reloads, %s stops", DIGITS(count[DIGEST_RELOADS]),
+	(void)snprintf(note, sizeof(note), "reloads: %s, stops: %s", DIGITS(count[DIGEST_RELOADS]),
 		       DIGITS(count[DIGEST_STOPS]));
 	add_count(ret_figures, &n, "Starts", count[DIGEST_STARTS], "", note);
 	add_count(ret_figures, &n, "Workers lost", count[DIGEST_WORKERS_LOST], "warn", "");

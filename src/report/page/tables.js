@@ -57,7 +57,7 @@ const tables = {
 	marks: {
 		empty: 'Nothing happened to daemons and workers.', sort: 'at_ms', rows: () => data.marks, columns: {
 			'When': stampColumn('at_ms'), 'What': text('event'), 'Host': text('host'), 'Job': text('job'), 'Worker': text('worker'), 'Version': text('version'),
-			'In words': { key: 'why', value: r => [r.why, r.detail, r.error, r.errors, r.advice].filter(Boolean).join('; '), show: shown },
+			'In words': { key: 'why', value: r => [r.why, r.detail, r.error, r.errors, r.advice, r.state, r.signal >= 0 ? 'signal ' + r.signal : '', r.status >= 0 ? 'exit ' + r.status : ''].filter(Boolean).join('; '), show: shown },
 		},
 	},
 	hosts: {
