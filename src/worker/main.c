@@ -195,6 +195,23 @@ static void teardown(struct worker *w)
 	free(w);
 }
 
+static void never(struct ev_loop *loop, ev_periodic *watcher, int events)
+{
+	(void)loop;
+	(void)watcher;
+	(void)events;
+}
+
+/* libev wakes up each minute to look whether the clock was set, unless a timer of the kernel tells it: then a worker that has nothing to do sleeps. */
+static void sleep_long(struct worker *w)
+{
+	const double year_s = 365.25 * 24 * 3600;
+
+	ev_periodic_init(&w->no_minutes, never, ev_time() + 100 * year_s, 0., NULL);
+	ev_periodic_start(w->loop, &w->no_minutes);
+	ev_unref(w->loop);
+}
+
 int worker_main(const struct worker_place *place)
 {
 	struct worker *w = calloc(1, sizeof(*w));
@@ -217,6 +234,7 @@ int worker_main(const struct worker_place *place)
 	ev_set_priority(&check, EV_MAXPRI);
 	check.data = w;
 	ev_check_start(w->loop, &check);
+	sleep_long(w);
 	worker_step(w);
 	ev_run(w->loop, 0);
 	speak_before_sleep(w);

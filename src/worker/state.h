@@ -176,6 +176,7 @@ struct worker {
 
 	/* main.c: the clocks when this turn of the loop began, for what is looked at for each of many entries */
 	int64_t turn_mono_ms, turn_boot_ms;
+	ev_periodic no_minutes;
 
 	/* step.c */
 	unsigned requests;           /* answers that must come before the next step */
