@@ -40,7 +40,7 @@ static void print_help(void)
 	for (size_t i = 0; i < count; i++) {
 		char left[64];
 		(void)snprintf(left, sizeof(left), "%s %s", verbs[i].name, verbs[i].arguments);
-		(void)printf("  %-26s%s\n", left, verbs[i].summary);
+		(void)printf("  %-27s %s\n", left, verbs[i].summary);
 	}
 	(void)printf("\nOptions, before or behind the verb:\n");
 	print_options(TAKES_EVERYWHERE);
