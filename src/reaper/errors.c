@@ -38,6 +38,18 @@ void reaper_note_now(struct reaper *r, int64_t redis_now_ms)
 	r->asked_mono_ms = now;
 }
 
+void reaper_note_delay(struct reaper *r)
+{
+	int64_t now = clock_mono_ms();
+
+	for (size_t i = 0; i < r->queue_count; i++) {
+		struct reaped_queue *q = r->queues[i];
+		if (now - r->asked_mono_ms > q->longest_lease_ms / 4 && q->quiet_until_mono_ms < now + q->longest_lease_ms / 2)
+			q->quiet_until_mono_ms = now + q->longest_lease_ms / 2;
+	}
+	r->asked_mono_ms = now;
+}
+
 struct event_about reaper_about(const struct reaped_queue *q, const char *id)
 {
 	return (struct event_about){

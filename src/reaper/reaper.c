@@ -239,13 +239,13 @@ static int64_t next_wake(struct reaper *r, int64_t now)
 static void sleep_until(struct reaper *r, int64_t wake)
 {
 	struct pollfd fds[2] = { { .fd = r->o.bell_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
-	int64_t wait = wake - clock_mono_ms();
+	int64_t now = clock_mono_ms(), wait = wake > now ? wake - now : 0;
 	uint64_t rings;
 
 	if (reaper_ready(r))
 		fds[1].fd = connection_fd(r->conn);
-	atomic_store(&board_header(r->board)->reaper_wakes_mono_ms, wake);
-	(void)poll(fds, 2, wait < 0 ? 0 : (int)min64(wait, REAPER_IDLE_TICK_MS));
+	atomic_store(&board_header(r->board)->reaper_wakes_mono_ms, now + wait);
+	(void)poll(fds, 2, (int)min64(wait, REAPER_IDLE_TICK_MS));
 	if (fds[0].revents & POLLIN)
 		(void)!read(r->o.bell_fd, &rings, sizeof(rings));
 	if (fds[1].revents) { /* nothing was asked: it is the end of the connection */
@@ -299,7 +299,7 @@ static void round_once(struct reaper *r)
 	if (planned != INT64_MAX && now - planned > FROZEN_MS)
 		atomic_store(&header->thawed_mono_ms, now);
 	atomic_store(&header->reaper_beat_mono_ms, now);
-	r->asked_mono_ms = now;
+	r->asked_mono_ms = planned > 0 && planned < now ? planned : now; /* woken late: it was us who were frozen */
 	take_inbox(r);
 	reaper_adopt(r);
 	connect_if_due(r, now);
@@ -314,6 +314,7 @@ static void round_once(struct reaper *r)
 	reaper_bury_dead(r, now);
 	if (phase == REAPER_RUNNING)
 		tend_all(r, now);
+	reaper_note_delay(r);
 }
 
 static void *reaper_thread(void *user)

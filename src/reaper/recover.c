@@ -285,18 +285,11 @@ static void swept(struct reaper *r, struct reaped_queue *q, struct recovered_lis
 	recovered_list_done(list);
 }
 
-/* Whether others' entries are to be left alone for now. The clock is read anew: any call before this one may be what hung while Redis was
- * frozen, and its owners then get their time, also where that call's answer tells no time. */
+/* Whether others' entries are to be left alone for now. Any call before this one may be what hung while Redis was frozen. */
 static bool owners_come_first(struct reaper *r, struct reaped_queue *q)
 {
-	int64_t now = clock_mono_ms();
-
-	if (now - r->asked_mono_ms > q->longest_lease_ms / 4) {
-		r->asked_mono_ms = now;
-		for (size_t i = 0; i < r->queue_count; i++)
-			r->queues[i]->quiet_until_mono_ms = now + r->queues[i]->longest_lease_ms / 2;
-	}
-	return now < q->quiet_until_mono_ms;
+	reaper_note_delay(r);
+	return clock_mono_ms() < q->quiet_until_mono_ms;
 }
 
 static void sweep_step(struct reaper *r, struct reaped_queue *q, int64_t now)

@@ -104,6 +104,9 @@ bool reaper_watched(struct reaper *r); /* --until-empty: figures are wanted more
 bool reaper_ready(const struct reaper *r);
 int64_t reaper_expected_now(const struct reaper *r);
 void reaper_note_now(struct reaper *r, int64_t redis_now_ms);
+/* The clock is read anew: where the calls since the round began have taken long, Redis was frozen, and the owners of entries get the time to renew,
+ * also where no answer told a time. Before anything is taken from others, and at the end of a round: the next one would know nothing of it. */
+void reaper_note_delay(struct reaper *r);
 struct event_about reaper_about(const struct reaped_queue *q, const char *id);
 
 /* claim.c: from connected to running. */
