@@ -43,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t count = 0;
 
 	do {
-		texts[count++] = next_piece(&rest, count + 1 < TEXTS_MAX ? '\f' : '\0');
+		texts[count] = next_piece(&rest, count + 1 < TEXTS_MAX ? '\f' : '\0');
+		count++;
 	} while (rest.n > 0 && count < TEXTS_MAX);
 	if (load(texts, count, &config) < 0)
 		return 0;
