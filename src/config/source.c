@@ -257,7 +257,7 @@ int config_source_read(const char *file, struct config_source **ret_source, stru
 	int r = s ? absolute_path(file, &s->file) : -ENOMEM;
 
 	if (r == 0) {
-		s->folder = folder_of(s->file);
+		s->folder = s->file ? folder_of(s->file) : NULL;
 		struct config_text *text = s->folder ? source_add(s, file) : NULL;
 		r = text ? text_read(text, file) : -ENOMEM;
 	}

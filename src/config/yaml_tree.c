@@ -290,6 +290,8 @@ static int close_list(struct builder *b, struct yaml_node *list, struct yaml_nod
 
 static int builder_close(struct builder *b)
 {
+	if (b->depth == 0) /* the parser gives no end without its beginning */
+		return -EINVAL;
 	struct open_node *open = &b->open[--b->depth];
 	struct yaml_node *node = open->node;
 	struct yaml_node **all = (struct yaml_node **)(void *)b->children.p;

@@ -69,7 +69,8 @@ int pairs_read_json(json_t *json, struct pair_list *ret)
 			return r;
 	}
 	*ret = l;
-	l = (struct pair_list){ 0 };
+	l.pairs = NULL; /* ret owns both now */
+	l.decoded = NULL;
 	return 0;
 }
 

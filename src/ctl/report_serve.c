@@ -214,7 +214,7 @@ int report_serve(struct ctl *ctl, struct report_input *in)
 	const char *where = ctl->args->serve;
 	struct address bound;
 	sigset_t stops;
-	int listening;
+	int listening = -1;
 	int code = listen_at(ctl, where, &listening, &bound);
 	if (code != 0)
 		return code;

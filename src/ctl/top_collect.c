@@ -168,7 +168,7 @@ static void read_workers(struct top_collector *c, struct top_frame *f)
 		done += w->done > 0 ? w->done : 0;
 		failed += w->failed > 0 ? w->failed : 0;
 	}
-	if (f->worker_count > 0)
+	if (f->workers)
 		qsort(f->workers, f->worker_count, sizeof(*f->workers), compare_workers);
 	f->done_milli_per_s = rate(&c->done, rows ? done : -1, f->mono_ms);
 	f->failed_milli_per_s = rate(&c->failed, rows ? failed : -1, f->mono_ms);

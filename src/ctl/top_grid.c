@@ -247,7 +247,7 @@ static void add_row(const struct top_frame *f, const struct top_grid *g, const s
 
 void top_grid(const struct top_frame *f, const struct top_grid *g, struct top_lines *out)
 {
-	struct layout layout;
+	struct layout layout = { 0 };
 	measure(f, g, out->unicode, layout.widths);
 	fit(top_columns(g->pane), out->width, layout.widths, layout.shown);
 	add_head(g, &layout, out);

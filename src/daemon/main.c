@@ -73,7 +73,7 @@ static int load(const char *file, struct config_source **ret_source, struct conf
 	if (r == 0)
 		r = config_rights(source, *ret_config, &report);
 	complain(&report);
-	if (r < 0) {
+	if (r != 0) {
 		config_free(TAKE(*ret_config));
 		if (report.n == 0)
 			(void)fprintf(stderr, "%s: %s\n", file, strerror(-r));

@@ -34,6 +34,7 @@ int cgroup_read(int fd, const char *file, char *ret_text, size_t size)
 {
 	AUTO_FD in = openat(fd, file, O_RDONLY | O_CLOEXEC);
 
+	ret_text[0] = '\0';
 	if (in < 0)
 		return -errno;
 	ssize_t n = read(in, ret_text, size - 1);

@@ -7,7 +7,7 @@
 #include "base/json.h"
 
 static const char *const count_names[] = {
-#define X(symbol, name) [DIGEST_##symbol] = name,
+#define X(symbol, name) [DIGEST_##symbol] = (name),
 	DIGEST_COUNTS(X)
 #undef X
 };

@@ -29,7 +29,7 @@ int names_init(struct names *n, size_t most)
 
 void names_done(struct names *n)
 {
-	for (size_t i = 0; i < n->count; i++)
+	for (size_t i = 0; n->name && i < n->count; i++)
 		free(n->name[i]);
 	free(n->name);
 	free(n->length);

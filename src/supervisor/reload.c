@@ -41,7 +41,7 @@ static int read_again(struct supervisor *s, struct config_source **ret_source, s
 	int r = config_source_read(s->config->file, &source, report);
 	if (r == 0)
 		r = config_load(source, ret_config, report);
-	if (r < 0) {
+	if (r != 0) {
 		config_source_free(source);
 		return r;
 	}
@@ -124,7 +124,7 @@ static void start(struct supervisor *s)
 
 	s->reload_wanted = false;
 	s->reload_mono_ms = clock_mono_ms();
-	if (read_again(s, &source, &fresh, &report) < 0) {
+	if (read_again(s, &source, &fresh, &report) != 0) {
 		refused(s, &report);
 		return;
 	}

@@ -13,7 +13,7 @@
 static bool kept(const char *variable)
 {
 	static const char *const dropped[] = { "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=", "LISTEN_FDS=", "LISTEN_PID=",
-					       "LISTEN_FDNAMES=", WORKER_ENV "=" };
+					       "LISTEN_FDNAMES=", (WORKER_ENV "=") };
 	for (size_t i = 0; i < ARRAY_LEN(dropped); i++) {
 		if (strncmp(variable, dropped[i], strlen(dropped[i])) == 0)
 			return false;

@@ -106,7 +106,7 @@ static int setup(struct worker *w)
 		r = board_attach(WORKER_FD_BOARD, &w->board);
 	if (r == 0)
 		r = board_bind(w->board, &(struct board_rows){ w->config->jobs, w->config->job_count, w->config->queues, w->config->queue_count });
-	if (r < 0)
+	if (r != 0)
 		return r;
 	w->slot = board_slot(w->board, w->place.row);
 	w->pool = pool_of(w->config, &w->place);

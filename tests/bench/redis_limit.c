@@ -49,7 +49,7 @@ static void client(char **argv, int number, int count)
 			freeReplyObject(answer(c));
 		redisReply *reply = answer(c);
 		if (reply->type != REDIS_REPLY_ARRAY)
-			_exit(reply->type != REDIS_REPLY_NIL);
+			_exit(reply->type == REDIS_REPLY_NIL ? 0 : 1);
 		redisReply *entries = reply->element[0]->element[1];
 		acks = entries->elements < MOST ? entries->elements : MOST;
 		for (size_t i = 0; i < acks; i++)
