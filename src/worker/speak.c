@@ -133,10 +133,12 @@ static void count_success(struct worker *w, const struct run *r)
 	f->succeeded++;
 	f->run[tally_bucket(r->usage.duration_ms)]++;
 	f->run_sum_ms += r->usage.duration_ms > 0 ? (uint64_t)r->usage.duration_ms : 0;
-	if (r->attempt != 1 || r->wait_ms < 0)
-		return;
-	f->wait[tally_bucket(r->wait_ms)]++;
-	f->wait_sum_ms += (uint64_t)r->wait_ms;
+	if (r->attempt == 1 && r->wait_ms >= 0) {
+		f->wait[tally_bucket(r->wait_ms)]++;
+		f->wait_sum_ms += (uint64_t)r->wait_ms;
+	}
+	if (!r->job || r->job->mode == MODE_EXEC)
+		speak_before_sleep(w); /* at once: the next handler may be this worker's end, and one more addition is nothing beside it */
 }
 
 static void add_times(struct tally_histogram *h, const uint64_t fresh[TALLY_BUCKETS], uint64_t sum_ms)

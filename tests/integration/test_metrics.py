@@ -183,7 +183,7 @@ def test_suspended(box):
     daemon = listening(box, {"exec": [box.path("not-there")]})
     box.add()
     wait_value(daemon, 1, "xackd_job_suspended", job_name="work")
-    assert value(scrape(daemon), "xackd_jobs_total", job_name="work", outcome="released") >= 1
+    wait_until(lambda: value(scrape(daemon), "xackd_jobs_total", job_name="work", outcome="released") >= 1)  # said a moment later
     assert value(scrape(daemon), "xackd_job_failures_total", job_name="work") == 0
 
 

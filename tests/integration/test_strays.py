@@ -184,7 +184,7 @@ def test_it_kills_its_own_group(box):
 def test_it_signals_its_worker(box):
     """As root nothing forbids it: whatever it sends, at worst the attempt counts and another worker goes on."""
     daemon = box.daemon({"exec": box.recording('test "$FIELD_N" != bad -o $XACKD_ATTEMPT -gt 1 || { kill -$FIELD_S $PPID; sleep 600; }'), "lease": "2s"},
-                        env={"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0"})  # a sanitizer would report it
+                        env={name: os.environ.get(name, "") + ":handle_segv=0" for name in ("ASAN_OPTIONS", "TSAN_OPTIONS")})  # it would be reported
     for name in ("KILL", "SEGV", "HUP", "USR1", "PIPE"):
         entry = box.add(fields={"n": "bad", "s": name})
         if name in ("KILL", "SEGV"):
