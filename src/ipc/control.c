@@ -139,7 +139,8 @@ static void on_pause_end(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct control_server *s = timer->data;
 	(void)events;
-	ev_io_start(loop, &s->io);
+	if (s->peer_count < PEERS_MAX)
+		ev_io_start(loop, &s->io);
 }
 
 static int accept_peer(struct control_server *s)
@@ -173,7 +174,8 @@ static void on_connect(struct ev_loop *loop, ev_io *io, int events)
 	if (s->peers)
 		s->peers->previous = p;
 	s->peers = p;
-	s->peer_count++;
+	if (++s->peer_count == PEERS_MAX) /* the others wait in the backlog until one of these is done or has had its time */
+		ev_io_stop(loop, &s->io);
 	ev_io_init(&p->io, on_peer, fd, EV_READ);
 	ev_timer_init(&p->timer, on_peer_time, PEER_LIMIT_MS / 1000., 0.);
 	p->io.data = p->timer.data = p;
@@ -183,8 +185,8 @@ static void on_connect(struct ev_loop *loop, ev_io *io, int events)
 
 static bool answers(const struct sockaddr_un *address)
 {
-	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN); /* its backlog is full */
 }
 
 static int listen_at(const char *path, int *ret_fd, struct fault *f)

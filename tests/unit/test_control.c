@@ -3,6 +3,7 @@
 
 #include <ev.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -188,6 +189,28 @@ static void test_peers_that_leave(void **state)
 	test_call(state);
 }
 
+/* Who is too many waits in the backlog, however many they are: descriptors are for work. */
+static void test_too_many_peers_wait(void **state)
+{
+	enum { PEERS_MAX = 64, EARLY_MS = 300 };
+	const struct scene *s = *state;
+	int peers[PEERS_MAX];
+	char text[64];
+
+	for (int i = 0; i < PEERS_MAX; i++)
+		peers[i] = raw_connect(s->path);
+	AUTO_FD late = raw_connect(s->path);
+	struct pollfd answered = { .fd = late, .events = POLLIN };
+	assert_int_equal(write(late, "{}\n", 3), 3);
+	assert_int_equal(poll(&answered, 1, EARLY_MS), 0);
+	(void)close(peers[0]);
+	assert_int_equal(poll(&answered, 1, CALL_MS), 1);
+	assert_true(read(late, text, sizeof(text)) > 0);
+	for (int i = 1; i < PEERS_MAX; i++)
+		(void)close(peers[i]);
+	test_call(state);
+}
+
 static void test_nobody_there(void **state)
 {
 	struct scene *s = *state;
@@ -264,6 +287,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_slow_peer_keeps_nobody, open_scene, close_scene),
 		cmocka_unit_test_setup_teardown(test_rude_peers, open_scene, close_scene),
 		cmocka_unit_test_setup_teardown(test_peers_that_leave, open_scene, close_scene),
+		cmocka_unit_test_setup_teardown(test_too_many_peers_wait, open_scene, close_scene),
 		cmocka_unit_test_setup_teardown(test_nobody_there, open_scene, close_scene),
 		cmocka_unit_test_setup_teardown(test_second_server_is_refused, open_scene, close_scene),
 		cmocka_unit_test_setup_teardown(test_what_is_no_socket_is_left_alone, open_scene, close_scene),
