@@ -247,7 +247,8 @@ def test_group_destroyed_under_a_batch(box):
     ids = box.add_many("work", 5)
     wait_until(lambda: box.lines("begun") and box.pending_count() == 5)
     box.r.xgroup_destroy("work", "xackd")
-    wait_until(lambda: box.groups() and box.pending_count() >= 1, what="the group is made again, and the oldest put back")
+    # With nothing known to be pending the reaper looks every ten seconds.
+    wait_until(lambda: box.groups() and box.pending_count() >= 1, 20, "the group is made again, and the oldest put back")
     gate.open()
     for entry in ids:
         daemon.wait_event("job.retry", id=entry)
