@@ -184,23 +184,37 @@ static void reap_until(pid_t pid, int64_t until_ms)
 	(void)waitpid(pid, NULL, WNOHANG);
 }
 
-/* One round. Returns how many were found. */
-static size_t kill_round(struct pids *p, const pid_t *keep, size_t keep_count, int64_t until_ms)
+/* False: it is another user's, whom we may not signal (it became root by sudo); nobody waits for that one. */
+static bool kill_child(pid_t pid)
 {
-	size_t found = 0;
+	return kill(pid, SIGKILL) == 0 || errno != EPERM;
+}
+
+struct round {
+	size_t found;
+	size_t foreign; /* may not be killed by us */
+};
+
+static struct round kill_round(struct pids *p, const pid_t *keep, size_t keep_count, int64_t until_ms)
+{
+	struct round round = { 0 };
+	size_t waited_for = 0;
 
 	list_children(p);
 	for (size_t i = 0; i < pids_count(p); i++) {
-		if (is_kept(pids_at(p, i), keep, keep_count))
+		pid_t pid = pids_at(p, i);
+		if (is_kept(pid, keep, keep_count))
 			continue;
-		(void)kill(pids_at(p, i), SIGKILL);
-		found++;
+		if (kill_child(pid)) {
+			memcpy(p->list.p + waited_for++ * sizeof(pid), &pid, sizeof(pid));
+			round.found++;
+		} else if (waitpid(pid, NULL, WNOHANG) == 0) {
+			round.foreign++;
+		}
 	}
-	for (size_t i = 0; i < pids_count(p); i++) {
-		if (!is_kept(pids_at(p, i), keep, keep_count))
-			reap_until(pids_at(p, i), until_ms);
-	}
-	return found;
+	for (size_t i = 0; i < waited_for; i++)
+		reap_until(pids_at(p, i), until_ms);
+	return round;
 }
 
 bool strays_none(void)
@@ -222,10 +236,10 @@ size_t strays_kill(const pid_t *keep, size_t keep_count, int64_t limit_ms)
 		return 0;
 	int64_t until_ms = clock_mono_ms() + limit_ms;
 	do {
-		size_t found = kill_round(&p, keep, keep_count, until_ms);
-		killed += found;
-		/* The kernel's list may skip some while others end: without anything to keep, only ECHILD is the end. */
-		if (keep_count > 0 ? found == 0 : strays_none())
+		struct round round = kill_round(&p, keep, keep_count, until_ms);
+		killed += round.found;
+		/* The kernel's list may skip some while others end: without anything that stays, only ECHILD is the end. */
+		if (keep_count > 0 || round.foreign > 0 ? round.found == 0 : strays_none())
 			break;
 	} while (clock_mono_ms() < until_ms);
 	buf_done(&p.list);

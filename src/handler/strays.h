@@ -10,7 +10,8 @@
 void strays_adopt(void);
 /* True if this process has no child at all; reaps those that are dead already. One system call in the usual case. */
 bool strays_none(void);
-/* Kill (SIGKILL) and reap every child of this process but those in keep, again until none is left; bounded to limit_ms. Returns how many were killed. */
+/* Kill (SIGKILL) and reap every child of this process but those in keep, again until none is left; bounded to limit_ms. Returns how many were killed.
+ * One that we may not kill, since it is another user's by now, is left and not waited for. */
 size_t strays_kill(const pid_t *keep, size_t keep_count, int64_t limit_ms);
 /* Reap those children that have ended, but never `leader`: what a long run orphans does not stay a zombie until its end. */
 void strays_reap(pid_t leader);

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import XACKD, children, descendants, in_sh, wait_until
+from harness import XACKD, alive, children, descendants, in_sh, process, wait_until
 
 ROOT = os.geteuid() == 0
 PASSWORD = "tell-nobody-5309"
@@ -261,3 +261,30 @@ def test_a_worker_is_replaced_and_its_handler_ended_though_nobody_may_look_into_
     assert not os.path.exists("/proc/%d" % first) or open("/proc/%d/stat" % first).read().split()[2] == "Z"
     assert not [p for p in children(daemon.pid) if p.state == "Z"]
     daemon.stop(20)
+
+
+@as_root
+def test_what_became_root_is_left_and_not_waited_for(box):
+    """A daemon without rights may not kill it: neither this run nor a later one is held up for that, however short the lease."""
+    user = pwd.getpwnam(SOMEBODY)
+    if os.statvfs(box.folder).f_flag & os.ST_NOSUID:
+        pytest.skip("programs in %s cannot change user" % box.folder)
+    server = box.redis_server(args=["--unixsocketperm", "777"])
+    for name in ("run", "state-h1"):
+        os.makedirs(box.path(name), exist_ok=True)
+        os.chown(box.path(name), user.pw_uid, user.pw_gid)
+    become = box.path("become")
+    shutil.copy("/usr/bin/setpriv", become)
+    os.chmod(become, 0o4755)
+    left = box.write("left", "")
+    leave = '%s --reuid=0 --regid=0 --clear-groups sh -c "echo \\$\\$ > %s; exec sleep 600" & while ! test -s %s; do sleep 0.02; done' % (become, left, left)
+    daemon = box.daemon({"exec": in_sh('test "$FIELD_N" != leave || { %s; }' % leave), "lease": "1s"},
+                        redis={"url": server.url}, prefix=becoming(box, user))
+    ids = [box.add(fields={"n": n}) for n in ("leave", "1", "2")]
+    box.wait_done()
+    pid = int(box.read("left"))
+    assert alive(pid)
+    assert [e["id"] for e in daemon.events("job.started")] == ids, "each ran once"
+    os.kill(pid, signal.SIGKILL)
+    box.add(fields={"n": "3"})
+    wait_until(lambda: process(pid) is None, 10, "it is reaped with the next run")
