@@ -32,6 +32,7 @@ _Static_assert((int)HANDLER_STDERR_TAIL == (int)CAPTURE_TAIL, "the tail is hande
 enum {
 	NOTIFY_FD = 3,
 	PACE_MS = 1000,         /* of `dropped` and `progress` */
+	UNDYING_MS = 3000,
 	STRAYS_LIMIT_MS = 3000, /* a process in an uninterruptible wait must not hold us for good */
 	TIDY_S = 5,             /* how long an orphan of a long run may stay a zombie */
 	LISTEN_AFTER_MS = 3,    /* whoever has ended by then is read at the end: to watch three pipes costs as much as a short handler's start */
@@ -52,7 +53,7 @@ struct handler {
 	struct lines notify_lines;
 	struct pipes pipes;
 	ev_io exit;
-	ev_timer deadline; /* RUNNING: the timeout; STOPPING: the end of the grace */
+	ev_timer deadline; /* RUNNING: the timeout; STOPPING: the end of the grace; KILLED: that it does not die is told */
 	ev_timer pace;
 	ev_timer tidy;
 	ev_timer listen;
@@ -299,10 +300,18 @@ static void on_exit_event(struct ev_loop *loop, ev_io *io, int events)
 
 static void kill_all(struct handler *h)
 {
-	ev_timer_stop(h->loop, &h->deadline);
 	h->phase = PHASE_KILLED;
 	signal_all(h, SIGKILL);
 	group_kill(&h->group);
+	start_timer(h, &h->deadline, UNDYING_MS);
+}
+
+static void tell_undying(struct handler *h)
+{
+	bool forbidden = kill(h->child.pid, 0) < 0 && errno == EPERM;
+
+	if (h->callbacks->undying)
+		h->callbacks->undying(h->user, forbidden ? "it runs as another user by now (sudo?), whom this daemon may not kill" : "it hangs in the kernel");
 }
 
 /* CONT, since a stopped process does not hear TERM. */
@@ -326,6 +335,10 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)events;
 	if (leader_is_dead(h))
 		return; /* in time: its end is the next event */
+	if (h->phase == PHASE_KILLED) {
+		tell_undying(h);
+		return;
+	}
 	if (h->phase != PHASE_RUNNING) {
 		kill_all(h);
 		return;

@@ -292,6 +292,13 @@ static void on_progress(void *user, int64_t progress, struct bytes status)
 	slot_set_progress(w->slot, progress, status);
 }
 
+static void on_undying(void *user, const char *why)
+{
+	struct worker *w = user;
+	struct event_about whose = about(w);
+	speak_undying(w, &whose, why);
+}
+
 /* ---- time ---- */
 
 static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events)
@@ -327,6 +334,7 @@ int process_init(struct worker *w)
 		.dropped = on_dropped,
 		.progress = on_progress,
 		.reply = on_reply,
+		.undying = on_undying,
 		.ended = on_ended,
 	};
 	struct window *win = &w->window;

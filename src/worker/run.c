@@ -309,6 +309,13 @@ static void on_progress(void *user, int64_t progress, struct bytes status)
 	event_emit(w->log, JOB_PROGRESS, event_level(JOB_PROGRESS), &about, fields, ARRAY_LEN(fields));
 }
 
+static void on_undying(void *user, const char *why)
+{
+	struct worker *w = user;
+	struct event_about about = speak_about(w, w->run);
+	speak_undying(w, &about, why);
+}
+
 static void keep_stderr(struct worker *w, struct bytes tail)
 {
 	size_t n = tail.n < sizeof(w->stderr_tail) ? tail.n : sizeof(w->stderr_tail);
@@ -354,6 +361,7 @@ int run_init(struct worker *w)
 		.dropped = on_dropped,
 		.progress = on_progress,
 		.ended = on_ended,
+		.undying = on_undying,
 	};
 	w->handler = handler_new(w->loop, &callbacks, w, environ);
 	if (!w->handler)

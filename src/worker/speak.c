@@ -309,3 +309,9 @@ void speak_lease_lost(struct worker *w, const struct run *r, const char *owner, 
 	event(w->log, JOB_LEASE_LOST, &about, F_I64("delivery", r->entry.delivery), F_TEXT("owner", owner && *owner ? owner : NULL),
 	      F_I64_UNLESS("owner_delivery", delivery, 0));
 }
+
+void speak_undying(struct worker *w, const struct event_about *about, const char *why)
+{
+	event(w->log, DAEMON_WARNING, about, F_TEXT("why", "the handler was killed and does not die"), F_TEXT("detail", why),
+	      F_TEXT("advice", "its entry stays with it until it has ended: end it by hand"));
+}

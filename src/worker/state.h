@@ -396,6 +396,7 @@ MUST_CHECK int speak_init(struct worker *w);
 void speak_started(struct worker *w, const struct run *r);
 void speak_failed(struct worker *w, const struct run *r);
 void speak_settled(struct worker *w, struct run *r, const struct settle_answer *answer);
+void speak_undying(struct worker *w, const struct event_about *about, const char *why); /* killed, and does not end */
 void speak_lease_lost(struct worker *w, const struct run *r, const char *owner, int64_t delivery);
 void speak_summary(struct worker *w);
 void speak_before_sleep(struct worker *w); /* what was counted of successes goes to the shared tally */

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import XACKD, alive, children, descendants, in_sh, process, wait_until
+from harness import PARKED, XACKD, alive, children, descendants, in_sh, process, wait_until
 
 ROOT = os.geteuid() == 0
 PASSWORD = "tell-nobody-5309"
@@ -263,10 +263,8 @@ def test_a_worker_is_replaced_and_its_handler_ended_though_nobody_may_look_into_
     daemon.stop(20)
 
 
-@as_root
-def test_what_became_root_is_left_and_not_waited_for(box):
-    """A daemon without rights may not kill it: neither this run nor a later one is held up for that, however short the lease."""
-    user = pwd.getpwnam(SOMEBODY)
+def without_rights(box, user):
+    """What makes a daemon one of this user; beside it a program that lets whoever runs it become root. Gives (its words, those of the daemon)."""
     if os.statvfs(box.folder).f_flag & os.ST_NOSUID:
         pytest.skip("programs in %s cannot change user" % box.folder)
     server = box.redis_server(args=["--unixsocketperm", "777"])
@@ -276,10 +274,16 @@ def test_what_became_root_is_left_and_not_waited_for(box):
     become = box.path("become")
     shutil.copy("/usr/bin/setpriv", become)
     os.chmod(become, 0o4755)
+    return [become, "--reuid=0", "--regid=0", "--clear-groups"], {"redis": {"url": server.url}, "prefix": becoming(box, user)}
+
+
+@as_root
+def test_what_became_root_is_left_and_not_waited_for(box):
+    """A daemon without rights may not kill it: neither this run nor a later one is held up for that, however short the lease."""
+    as_root, over = without_rights(box, pwd.getpwnam(SOMEBODY))
     left = box.write("left", "")
-    leave = '%s --reuid=0 --regid=0 --clear-groups sh -c "echo \\$\\$ > %s; exec sleep 600" & while ! test -s %s; do sleep 0.02; done' % (become, left, left)
-    daemon = box.daemon({"exec": in_sh('test "$FIELD_N" != leave || { %s; }' % leave), "lease": "1s"},
-                        redis={"url": server.url}, prefix=becoming(box, user))
+    leave = '%s sh -c "echo \\$\\$ > %s; exec sleep 600" & while ! test -s %s; do sleep 0.02; done' % (" ".join(as_root), left, left)
+    daemon = box.daemon({"exec": in_sh('test "$FIELD_N" != leave || { %s; }' % leave), "lease": "1s"}, **over)
     ids = [box.add(fields={"n": n}) for n in ("leave", "1", "2")]
     box.wait_done()
     pid = int(box.read("left"))
@@ -288,3 +292,18 @@ def test_what_became_root_is_left_and_not_waited_for(box):
     os.kill(pid, signal.SIGKILL)
     box.add(fields={"n": "3"})
     wait_until(lambda: process(pid) is None, 10, "it is reaped with the next run")
+
+
+@as_root
+@pytest.mark.parametrize("mode", ["exec", "persistent"])
+def test_a_handler_that_became_root_and_cannot_be_ended_is_told_of(box, mode):
+    as_root, over = without_rights(box, pwd.getpwnam(SOMEBODY))
+    daemon = box.daemon({"exec": as_root + ["sleep", "600"], "mode": mode, "timeout": "100ms", "kill_grace": "100ms", "retry": {"initial": "1h"}}, **over)
+    entry = box.add()
+    told = daemon.wait_event("daemon.warning", id=entry)
+    assert "does not die" in told["why"] and "another user" in told["detail"] and told["pid"]
+    assert box.pending()[entry][0] != PARKED and not daemon.events("job.failed")
+    os.kill(told["pid"], signal.SIGKILL)
+    assert daemon.wait_event("job.failed", id=entry)["reason"] == "timeout"
+    box.wait_parked(entry)
+    assert len(daemon.events("daemon.warning")) == 1
