@@ -278,7 +278,7 @@ static void finish(struct handler *h)
 	h->many = false;
 	capture_end(&h->capture, clock_mono_us());
 	tell(h, true);
-	ev_timer_stop(h->loop, &h->pace);
+	unwatch(h); /* its last words may have set a deadline */
 	usage.user_ms = ms_of(rusage.ru_utime);
 	usage.sys_ms = ms_of(rusage.ru_stime);
 	usage.maxrss_kb = rusage.ru_maxrss;
@@ -351,8 +351,8 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 
 void handler_stop(struct handler *h, enum end_kind kind, int64_t grace_ms)
 {
-	if (h->phase == PHASE_IDLE || leader_is_dead(h))
-		return;
+	if (h->phase == PHASE_IDLE || h->child.pidfd < 0 || leader_is_dead(h))
+		return; /* or it is reaped, and this is about its last words */
 	if (h->phase == PHASE_RUNNING) {
 		stop_all(h, kind, grace_ms);
 		return;

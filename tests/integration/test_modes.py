@@ -221,6 +221,26 @@ def test_nonsense_that_names_nobody(box):
     assert [(e["id"], e["reason"]) for e in daemon.events("job.failed")] == [(ids[3], "reply")]
 
 
+def test_nonsense_as_last_words(box):
+    """Nothing is left to be ended: the next entry gets a process, also when it comes after the grace."""
+    gate = box.gate()
+    body = ("held = []\nfor e in lines():\n    held.append(e)\n    if e['delivery'] > 1: say(e['id'])\n"
+            "    elif len(held) == 2:\n        open(%r)\n        out.write('{oops\\n')\n        os._exit(3)\n" % gate.path)
+    daemon = box.daemon(persistent(box, body, window=5, kill_grace="200ms"))
+    at_once(box, range(2))
+    box.wait_runs(2)
+    box.ctl("pause", "work")
+    [worker] = daemon.workers()
+    os.kill(worker, signal.SIGSTOP)  # its words and its end are found together
+    gate.open()
+    wait_until(lambda: not alive(int(box.lines()[0].split()[3])))
+    os.kill(worker, signal.SIGCONT)
+    daemon.wait_event("job.released", count=2)
+    never(lambda: daemon.events("job.failed"), 0.5)  # the grace is over
+    box.ctl("resume", "work")
+    box.wait_done()
+
+
 def test_answers_to_nobody_are_ignored(box):
     body = "for e in lines():\n    say('1-1')\n    say(e['id'])\n    say(e['id'], 'retry')\n"
     daemon = box.daemon(persistent(box, body, window=3, success="each"))

@@ -111,6 +111,19 @@ static void test_timeout_extended_in_time_but_heard_late(void **state)
 	ASSERT_EXITED(s, 0);
 }
 
+/* Words that are found in the pipe when it has ended move nothing that would fire later. */
+static void test_timeout_extended_with_its_last_words(void **state)
+{
+	struct scene *s = *state;
+
+	s->job.timeout_ms = 60 * 1000;
+	scene_shell(s, "echo EXTEND_TIMEOUT=0.05 >&3");
+	ASSERT_EXITED(s, 0);
+	(void)poll(NULL, 0, 100);
+	ev_run(s->loop, EVRUN_NOWAIT);
+	assert_false(handler_running(s->handler));
+}
+
 static void test_end_before_the_timeout_but_noticed_late(void **state)
 {
 	struct scene *s = *state;
@@ -380,7 +393,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ROW(test_timeout_is_told_by_term), ROW(test_timeout_kills_after_the_grace),
 		ROW(test_timeout_reaches_the_group_and_the_stopped), ROW(test_timeout_is_extended),
-		ROW(test_timeout_extended_in_time_but_heard_late), ROW(test_end_before_the_timeout_but_noticed_late), ROW(test_cancel_behind_a_timeout),
+		ROW(test_timeout_extended_in_time_but_heard_late),
+		ROW(test_timeout_extended_with_its_last_words), ROW(test_end_before_the_timeout_but_noticed_late), ROW(test_cancel_behind_a_timeout),
 		ROW(test_stop), ROW(test_kill_now),
 		ROW(test_what_it_leaves_in_its_group), ROW(test_what_escaped_its_group), ROW(test_what_escaped_and_was_stopped),
 		ROW(test_leader_that_left_its_group), ROW(test_closed_descriptors_are_not_the_end), ROW(test_killed_by_someone),
