@@ -114,7 +114,7 @@ struct board_header {
 	_Atomic int64_t reaper_beat_mono_ms;
 	_Atomic uint64_t reaper_dead;      /* dead letters that the reaper wrote */
 	_Atomic int64_t lease_ms_longest;
-	_Atomic uint32_t unblock_denied;   /* ACL forbids CLIENT UNBLOCK: workers must not block beyond the next due time, nor beyond 1 s */
+	_Atomic uint32_t unblock_denied;   /* ACL forbids CLIENT UNBLOCK or CLIENT ID: workers must not block beyond the next due time, nor beyond 1 s */
 	_Atomic uint32_t remakes;          /* the sum of those of the queues */
 	_Atomic uint32_t redis_connected;  /* the reaper's connection */
 	_Atomic int64_t redis_since_mono_ms;

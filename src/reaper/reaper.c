@@ -92,6 +92,16 @@ static void take_inbox(struct reaper *r)
 
 /* ---- connection ---- */
 
+/* Known before the first worker blocks for long: asked for our own connection, which waits for nothing. Whoever may not know its id cannot be woken either. */
+static bool unblock_denied(struct reaper *r)
+{
+	struct redis_error error;
+	bool done = false;
+	int64_t own = connection_facts(r->conn)->client_id;
+
+	return own <= 0 || (admin_unblock(r->conn, own, &done, &error) == -EPROTO && error.reaction == REACT_OPERATOR);
+}
+
 static void became_ready(struct reaper *r, int64_t now)
 {
 	const struct connection_facts *facts = connection_facts(r->conn);
@@ -104,7 +114,7 @@ static void became_ready(struct reaper *r, int64_t now)
 	r->last_error[0] = '\0';
 	atomic_store(&header->redis_connected, 1);
 	atomic_store(&header->redis_since_mono_ms, now);
-	atomic_store(&header->unblock_denied, 0);
+	atomic_store(&header->unblock_denied, unblock_denied(r));
 	event(r->o.log, REDIS_CONNECTED, NULL, F_TEXT("version", facts->version), F_I64("client_id", facts->client_id));
 	for (size_t i = 0; i < r->queue_count; i++) {
 		struct reaped_queue *q = r->queues[i];

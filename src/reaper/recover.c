@@ -115,6 +115,8 @@ static bool kill_connection(struct reaper *r, struct grave *g, int64_t now)
 	const struct slot_identity *id = &g->dead.identity;
 	struct redis_error error;
 
+	if (connection_facts(r->conn)->client_id <= 0 && !g->connection_killed)
+		g->again_until_mono_ms = now + GRAVE_WATCH_MS; /* CLIENT ID is denied: nobody's is known */
 	if (g->connection_killed || id->client_id <= 0 || strcmp(id->run_id, connection_facts(r->conn)->run_id) != 0) {
 		g->connection_killed = true; /* there is none on this Redis */
 		return true;

@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from harness import PARKED, SLOW, TOP, never, wait_until
+from harness import PARKED, SLOW, TOP, milliseconds, never, wait_until
 
 
 def test_restart_while_idle(box):
@@ -440,14 +440,17 @@ def test_permission_denied_is_said_and_not_a_crash_loop(box):
     box.wait_pending(0, timeout=40)
 
 
-def test_without_client_unblock_and_kill(box):
-    """ACL forbids waking and killing of clients: slower, but everything works."""
-    box.r.execute_command("ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all", "-client|unblock", "-client|kill")
+@pytest.mark.parametrize("denied", [["-client|unblock", "-client|kill"], ["-client|id"], ["-client"]], ids=["some", "ids", "all"])
+def test_without_client_unblock_and_kill(box, denied):
+    """ACL forbids waking and killing of clients, or to know which they are: a little slower, but everything works. Nobody blocks for ten seconds."""
+    box.r.execute_command("ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all", *denied)
     daemon = box.daemon({"exec": box.recording("test $XACKD_ATTEMPT -gt 1"), "retry": {"initial": "500ms"}},
                         redis={"url": box.redis.url, "username": "worker", "password_env": "PW"}, env={"PW": "pw"})
     daemon.allow_errors = True
     entry = box.add()
     daemon.wait_event("job.succeeded", id=entry, timeout=20)
+    again = daemon.events("job.started", id=entry)[1]
+    assert milliseconds(again["ts"]) - daemon.events("job.retry", id=entry)[0]["due_ms"] < 5000
     assert daemon.stop() == 0
 
 
