@@ -144,6 +144,8 @@ static void __attribute__((noreturn)) become_server(const struct embedded *e, pi
 	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(log_fd, 1) < 0 || dup2(log_fd, 2) < 0)
 		_exit(127);
 	(void)signal(SIGPIPE, SIG_DFL);
+	(void)signal(SIGUSR1, SIG_DFL);
+	(void)signal(SIGUSR2, SIG_DFL);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)execve(e->program, argv, envp);

@@ -167,6 +167,8 @@ static int open_signals(struct supervisor *s)
 	sigaddset(&set, SIGHUP);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGUSR1, SIG_IGN); /* what tells other daemons to open their logs again must not end this one */
+	(void)signal(SIGUSR2, SIG_IGN);
 	(void)signal(SIGCHLD, SIG_DFL); /* were it ignored when we were started, nobody could be waited for */
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return s->signal_fd < 0 ? -errno : 0;

@@ -21,6 +21,14 @@ def test_idle_daemon_stops_at_once(box, number):
     assert {c["name"] for c in box.r.xinfo_consumers("work", "xackd")} <= {"xackd:parked"}
 
 
+def test_signals_that_reopen_logs_elsewhere_end_nothing(box):
+    daemon = box.daemon({"exec": box.recording()})
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        send(daemon.pid, number)
+    daemon.wait_event("job.succeeded", id=box.add())
+    assert daemon.stop() == 0
+
+
 def test_drain(box):
     """Those that end within drain_timeout are acknowledged, the others come back as the same attempt."""
     gate = box.gate()
