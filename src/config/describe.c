@@ -43,6 +43,11 @@ static const struct {
 					     "\"string\",\"number\",\"boolean\"]}" },
 	[KEY_CODES] = { "list of exit codes and signals",
 			"\"type\":\"array\",\"items\":{\"type\":[\"integer\",\"string\"]}" },
+	[KEY_RETAIN] = { "all, acked, { age: DURATION } or { maxlen: NUMBER }",
+			 "\"oneOf\":[{\"enum\":[\"all\",\"acked\"]},{\"type\":\"object\",\"minProperties\":1,"
+			 "\"maxProperties\":1,\"additionalProperties\":false,\"properties\":{\"age\":{\"type\":"
+			 "\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h|d)$\"},\"maxlen\":{\"type\":\"integer\","
+			 "\"minimum\":1}}}]" },
 	[KEY_SECTION] = { "mapping", "" },
 	[KEY_LATER] = { "mapping", "" },
 	[KEY_MAP] = { "mapping of names", "" },

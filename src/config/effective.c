@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "config/keys.h"
 #include "config/settings.h"
+#include "config/value.h"
 #include "domain/outcome.h"
 
 /* A text as a double-quoted scalar. */
@@ -153,6 +154,9 @@ static bool put_value(struct buf *out, const struct key *key, const void *owner)
 		return true;
 	case KEY_CODES:
 		put_codes(out, &job->exits, (unsigned char)key->min);
+		return true;
+	case KEY_RETAIN:
+		retain_text(field, out);
 		return true;
 	case KEY_TEXTS: /* include: all jobs are in here */
 	case KEY_SECTION:

@@ -31,6 +31,7 @@ static const struct choice lease_lost_choices[] = { { "finish", LEASE_LOST_FINIS
 static const struct choice foreign_choices[] = { { "take", FOREIGN_TAKE }, { "leave", FOREIGN_LEAVE }, { NULL, 0 } };
 static const struct choice output_choices[] = { { "log", OUTPUT_LOG }, { "discard", OUTPUT_DISCARD }, { NULL, 0 } };
 static const struct choice start_choices[] = { { "0", START_BEGIN }, { "$", START_END }, { NULL, 0 } };
+const struct choice retain_choices[] = { { "all", RETAIN_ALL }, { "acked", RETAIN_ACKED }, { NULL, 0 } };
 static const struct choice backoff_choices[] = {
 	{ "fixed", BACKOFF_FIXED }, { "linear", BACKOFF_LINEAR }, { "exponential", BACKOFF_EXPONENTIAL }, { NULL, 0 },
 };
@@ -56,6 +57,7 @@ static const struct choice backoff_choices[] = {
 #define JOB_COMMAND .type = KEY_COMMAND
 #define JOB_ENV .type = KEY_ENV
 #define JOB_MATCH .type = KEY_MATCH
+#define RETAIN(owner_, field_) FIELD(KEY_RETAIN, owner_, field_)
 #define CODES(class_) .type = KEY_CODES, .min = (class_)
 #define IN(section_) .type = KEY_SECTION, .inner = SECTION_##section_
 #define LATER(owner_, field_, section_) FIELD(KEY_LATER, owner_, field_), .inner = SECTION_##section_

@@ -47,6 +47,7 @@ enum key_type {
 	KEY_ENV,      /* NAME: VALUE (struct job) */
 	KEY_MATCH,    /* FIELD: VALUE (struct job) */
 	KEY_CODES,    /* exit codes and signals of the class `min` (struct job) */
+	KEY_RETAIN,   /* all, acked, { age: … } or { maxlen: … } (struct retain_rule) */
 	KEY_SECTION,  /* a map with the keys of `inner` */
 	KEY_LATER,    /* the same, but read afterwards (struct yaml_node *) */
 	KEY_MAP,      /* names → maps with the keys of `inner`, read afterwards (struct yaml_node *) */
@@ -102,6 +103,7 @@ const struct choice *choice_find(const struct choice *choices, const char *name)
 const char *choice_name(const struct choice *choices, int value);
 /* "a, b or c" of what this version knows. */
 void choice_list(const struct choice *choices, struct buf *out);
+extern const struct choice retain_choices[]; /* of enum retain_kind, those that are one word */
 
 /* True for [A-Za-z0-9._-]{1,64}. */
 bool name_valid(const char *text, size_t length);

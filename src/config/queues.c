@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "config/value.h"
+
 /* What the jobs of a queue agree on. */
-static const enum key_id shared_keys[] = { KEY_JOB_POOL, KEY_JOB_START, KEY_JOB_FOREIGN, KEY_DEAD_MAXLEN };
+static const enum key_id shared_keys[] = { KEY_JOB_POOL, KEY_JOB_START, KEY_JOB_FOREIGN, KEY_DEAD_MAXLEN, KEY_JOB_RETAIN };
 
 static int compare_by_queue(const void *left, const void *right)
 {
@@ -32,6 +34,10 @@ static void value_words(const struct key *key, const struct job *job, char *text
 
 	if (key->type == KEY_NAME) {
 		(void)snprintf(text, size, "%s", *(char *const *)field);
+	} else if (key->type == KEY_RETAIN) {
+		AUTO_BUF words = { 0 };
+		retain_text(field, &words);
+		(void)snprintf(text, size, "%s", words.p ? words.p : "");
 	} else if (key->type == KEY_CHOICE) {
 		memcpy(&choice, field, sizeof(choice));
 		(void)snprintf(text, size, "%s", choice_name(key->choices, choice));
@@ -103,6 +109,7 @@ static void make_queue(struct config *c, struct job_load *const *jobs, size_t co
 		.job_count = count,
 		.foreign = first->foreign,
 		.start = first->start,
+		.retain = first->retain,
 		.dead_maxlen = first->dead_maxlen,
 	};
 	for (size_t i = 0; i < count; i++) {

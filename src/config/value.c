@@ -274,6 +274,11 @@ static int read_codes(const struct reading *v)
 	return 0;
 }
 
+static int read_retain(const struct reading *v)
+{
+	return value_retain(v->l, v->node, v->path, v->field);
+}
+
 /* Kept as a node: it is read when all that it depends on is known. */
 static int read_later(const struct reading *v)
 {
@@ -306,6 +311,7 @@ static const struct {
 	[KEY_ENV] = { read_env, true },
 	[KEY_MATCH] = { read_match, true },
 	[KEY_CODES] = { read_codes, true },
+	[KEY_RETAIN] = { read_retain, true },
 	[KEY_LATER] = { read_later, true },
 	[KEY_MAP] = { read_later, true },
 	/* KEY_SECTION: section_load */

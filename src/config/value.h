@@ -30,6 +30,12 @@ MUST_CHECK int section_preset(struct loader *l, enum key_section section, void *
 MUST_CHECK int value_load(struct loader *l, const struct key *key, const struct yaml_node *node,
 			  const struct key_path *path, void *owner);
 
+/* value_retain.c: 0 or -ENOMEM. */
+MUST_CHECK int value_retain(struct loader *l, const struct yaml_node *node, const struct key_path *path,
+			    struct retain_rule *ret_rule);
+/* As it is written in the file. */
+void retain_text(const struct retain_rule *rule, struct buf *out);
+
 /* value_list.c: those that make lists of a job. 0 or -ENOMEM. */
 MUST_CHECK int value_texts(struct loader *l, const struct yaml_node *node, const struct key_path *path,
 			   char ***ret_texts);

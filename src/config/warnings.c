@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "config/program.h"
+#include "config/value.h"
 
 static void warn(struct buf *out, size_t *count, const struct job *job, const char *key, const char *what)
 {
@@ -97,6 +98,27 @@ static void check_queue(const struct queue *q, struct buf *out, size_t *count)
 	}
 }
 
+/* What one group's rule lets go is gone for the other, too. */
+static void check_retain(const struct config *c, const struct queue *q, struct buf *out, size_t *count)
+{
+	AUTO_BUF mine = { 0 };
+
+	retain_text(&q->retain, &mine);
+	for (const struct queue *other = c->queues; other < q; other++) {
+		AUTO_BUF others = { 0 };
+		char what[320];
+
+		retain_text(&other->retain, &others);
+		if (strcmp(other->stream, q->stream) != 0 || (other->retain.kind == q->retain.kind && other->retain.value == q->retain.value))
+			continue;
+		(void)snprintf(what, sizeof(what),
+			       "%.40s here, %.40s for group %.100s of the same stream: whichever keeps less trims it for both",
+			       mine.p ? mine.p : "", others.p ? others.p : "", other->group);
+		warn(out, count, q->jobs[0], "retain", what);
+		return;
+	}
+}
+
 /* The daemon may run as another user, or with another environment: what is missing here may be there. */
 static void check_password(const struct config *c, struct buf *out, size_t *count)
 {
@@ -124,8 +146,10 @@ size_t config_warnings(const struct config *c, struct buf *report)
 		check_user(job, report, &count);
 		check_limits(job, report, &count);
 	}
-	for (size_t i = 0; i < c->queue_count; i++)
+	for (size_t i = 0; i < c->queue_count; i++) {
 		check_queue(&c->queues[i], report, &count);
+		check_retain(c, &c->queues[i], report, &count);
+	}
 	for (size_t i = 0; i < c->pool_count; i++) {
 		if (c->pools[i].queue_count == 0 && i > 0) {
 			buf_addf(report, "pools.%s: warning: no job uses it\n", c->pools[i].name);

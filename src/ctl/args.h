@@ -46,6 +46,8 @@ enum option_id {
 	OPTION_RETRY,
 	OPTION_FORCE,
 	OPTION_WAIT,
+	OPTION_ACKED,
+	OPTION_MAXLEN,
 	OPTION_COUNT,
 };
 #define TAKES(id)   (UINT64_C(1) << (id))
@@ -80,6 +82,7 @@ struct args {
 	int64_t max_age_ms;
 	int64_t max_dead;
 	int64_t interval_ms;
+	int64_t maxlen; /* -1 = not given */
 	uint64_t given; /* TAKES() bits */
 	const struct verb *verb;
 	char **rest; /* what stands behind the verb */

@@ -11,6 +11,16 @@ bool ctl_queue_named(const char *stream, const char *group, const char *name)
 	return strncmp(stream, name, n) == 0 && name[n] == '/' && strcmp(name + n + 1, group) == 0;
 }
 
+int ctl_named_job(const struct ctl *ctl, const struct job **ret_job)
+{
+	const struct args *args = ctl->args;
+	*ret_job = NULL;
+	if (args->rest_count == 0)
+		return 0;
+	*ret_job = config_job(ctl->config, args->rest[0]);
+	return *ret_job ? 0 : ctl_say(CTL_NO, "there is no job %s in %s", args->rest[0], ctl->config->file);
+}
+
 int ctl_check_choice(const struct ctl *ctl)
 {
 	const struct args *args = ctl->args;

@@ -78,6 +78,8 @@ void ctl_daemon_resume_quietly(const struct ctl *ctl, const char *job);
 /* --job and --queue name something that exists. 0 or the exit code (said). */
 MUST_CHECK int ctl_check_choice(const struct ctl *ctl);
 MUST_CHECK int ctl_check_queue(const struct ctl *ctl); /* only --queue: dead letters outlive their jobs */
+/* The job that stands behind the verb; NULL = none does. 0 or the exit code (said). */
+MUST_CHECK int ctl_named_job(const struct ctl *ctl, const struct job **ret_job);
 /* What --job and --queue leave. */
 bool ctl_chooses_queue(const struct ctl *ctl, size_t queue);
 bool ctl_queue_named(const char *stream, const char *group,

@@ -89,6 +89,7 @@ static const struct {
 	{ "consumers", NULL, doctor_consumers, true, false },
 	{ "parked", NULL, doctor_parked, true, false },
 	{ "sizes", NULL, doctor_sizes, true, false },
+	{ "retain", NULL, doctor_retain, true, false },
 };
 
 static void reach(struct doctor *d)

@@ -5,11 +5,13 @@
 
 #include "ctl/doctor.h"
 #include "ctl/figures.h"
+#include "redis/trim.h"
 
 enum {
 	MANY_KEPT = 1000000,
 	MANY_DEAD = 100000,
 	MANY_EMPTY = 1000,
+	STANDS_STILL_MS = 60 * 60 * 1000,
 };
 
 void doctor_types(struct doctor *d, size_t queue)
@@ -230,11 +232,34 @@ void doctor_sizes(struct doctor *d, size_t queue)
 	if (gauges(d, queue, &g) < 0)
 		return;
 	int64_t waiting = figures_waiting(q, &g), kept = waiting < 0 ? 0 : g.length - waiting - g.pending;
-	if (kept >= MANY_KEPT)
-		doctor_say(d, FINDING_WARNING, "XTRIM with MINID up to what no group has pending",
+	if (kept >= MANY_KEPT && q->retain.kind == RETAIN_ALL)
+		doctor_say(d, FINDING_WARNING, "xackctl trim, or retain in the configuration (retain: all keeps them)",
 			   "%s: %" PRId64 " entries that are done lie in the stream", q->stream, kept);
 	if (g.dead >= MANY_DEAD)
 		doctor_say(d, FINDING_WARNING,
 			   "xackctl dead requeue or purge (dead export keeps a copy); dead.maxlen caps them",
 			   "%s/%s: %" PRId64 " dead letters", q->stream, q->group, g.dead);
+}
+
+/* Another group that has not moved for long: what it has not acknowledged stays, and all behind it. */
+void doctor_retain(struct doctor *d, size_t queue)
+{
+	const struct config *c = d->ctl->config;
+	const struct queue *q = &c->queues[queue];
+	const struct retain_rule done = { .kind = RETAIN_ACKED };
+	const struct trim_order order = { &done, c->queues, c->queue_count, 1 };
+	char cursor[ENTRY_ID_SIZE] = "-";
+	struct trim_answer a;
+	struct redis_error error;
+	if (q->retain.kind == RETAIN_ALL || trim_count(d->redis, &d->ctl->keys[queue], &order, cursor, 0, &a, &error) < 0 ||
+	    a.state != TRIM_DONE || !a.held || strcmp(a.group, q->group) == 0 ||
+	    (q->retain.kind == RETAIN_MAXLEN && a.length <= q->retain.value))
+		return;
+	int64_t age_ms = figures_age_ms(a.floor, a.redis_now_ms);
+	if (age_ms >= 0 && age_ms < (q->retain.kind == RETAIN_AGE ? q->retain.value : 0) + STANDS_STILL_MS)
+		return;
+	doctor_say(d, FINDING_WARNING,
+		   "see to whoever reads that group; if nobody does any more: XGROUP DESTROY",
+		   "%s: retain cannot trim it: the group %s has not acknowledged %s%s%s", q->stream, a.group, a.floor,
+		   a.pending ? ", held by " : " (not read yet)", a.pending ? a.consumer : "");
 }

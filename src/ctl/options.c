@@ -128,6 +128,11 @@ static const char *set_max_dead(struct args *a, const char *value)
 	return count(value, &a->max_dead);
 }
 
+static const char *set_maxlen(struct args *a, const char *value)
+{
+	return count(value, &a->maxlen);
+}
+
 static const char *set_interval(struct args *a, const char *value)
 {
 	return duration(value, &a->interval_ms);
@@ -201,6 +206,8 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_RETRY]      = { "retry", 0, NULL, "park it for its next attempt instead", set_nothing },
 	[OPTION_FORCE]      = { "force", 0, NULL, "also where others that one process works on must be given back and run again", set_nothing },
 	[OPTION_WAIT]       = { "wait", 'w', NULL, "until it has happened", set_nothing },
+	[OPTION_ACKED]      = { "acked", 0, NULL, "all that is done", set_nothing },
+	[OPTION_MAXLEN]     = { "maxlen", 0, "N", "all but the newest N", set_maxlen },
 	[OPTION_FIX]        = { "fix", 0, NULL, "put right what can be put right without losing anything", set_nothing },
 	[OPTION_BATCH]      = { "batch", 'b', NULL, "print frames instead of drawing them: for a pipe or a file", set_nothing },
 	[OPTION_INTERVAL]   = { "interval", 'i', "DURATION", "look so often (2s)", set_interval },

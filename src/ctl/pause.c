@@ -15,17 +15,6 @@ static const struct column pause_columns[] = {
 	{ .key = "changed", .title = "CHANGED" },
 };
 
-/* The job that was named; NULL = none was. 0 or the exit code (said). */
-static int named_job(const struct ctl *ctl, const struct job **ret_job)
-{
-	const struct args *args = ctl->args;
-	*ret_job = NULL;
-	if (args->rest_count == 0)
-		return 0;
-	*ret_job = config_job(ctl->config, args->rest[0]);
-	return *ret_job ? 0 : ctl_say(CTL_NO, "there is no job %s in %s", args->rest[0], ctl->config->file);
-}
-
 static int check_shared(const struct ctl *ctl, const struct job *job, bool pause)
 {
 	const struct queue *queue = &ctl->config->queues[job->queue];
@@ -94,7 +83,7 @@ static int set_paused(struct ctl *ctl, bool pause)
 	struct connection *connection;
 	int r = ctl_check_choice(ctl);
 	if (r == 0)
-		r = named_job(ctl, &job);
+		r = ctl_named_job(ctl, &job);
 	if (r == 0 && job)
 		r = check_shared(ctl, job, pause);
 	if (r == 0)

@@ -93,6 +93,12 @@ static const struct verb verbs[] = {
 	  VERB_ALONE | VERB_WRITES | TAKES(OPTION_JOB) | TAKES(OPTION_SINCE) | TAKES(OPTION_UNTIL) | TAKES(OPTION_JOURNAL) | TAKES(OPTION_SERVE) |
 	  TAKES(OPTION_PUBLIC), 0, 1, verb_report },
 #endif
+	{ "trim", "[JOB]", "Remove the oldest entries of a stream, but nothing that any group of it has not acknowledged",
+	  "Which: --acked, --older-than (by the time in the ID) or --maxlen, and JOB, --queue or --all. All groups of the stream count, also\n"
+	  "those that are not xackd's: what is pending in one, or was not delivered to it yet, stays with all that is behind it; it says\n"
+	  "which group that is. It goes by small steps, so that Redis has time for others; stopped in the middle it has trimmed less, and\n"
+	  "nothing else. What is to go all the time: retain in the configuration.",
+	  TAKES_QUEUE | TAKES_CHANGE | TAKES(OPTION_ACKED) | TAKES(OPTION_OLDER_THAN) | TAKES(OPTION_MAXLEN), 0, 1, verb_trim },
 	{ "drain", "", "Stop the daemon of this host as SIGTERM does: fetch nothing more, let handlers end",
 	  "Handlers have drain_timeout; what does not end by then is ended and given back, its attempt too. The daemon ends with 0, so\n"
 	  "systemd (Restart=on-failure) leaves it stopped until systemctl start xackd. A second drain changes nothing; a second SIGTERM\n"

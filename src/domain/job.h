@@ -22,6 +22,13 @@ enum success_rule { SUCCESS_EACH, SUCCESS_SUMMARY };
 enum backoff_kind { BACKOFF_FIXED, BACKOFF_LINEAR, BACKOFF_EXPONENTIAL };
 enum exit_class { EXIT_CLASS_NONE, EXIT_CLASS_ACK, EXIT_CLASS_RETRY, EXIT_CLASS_DEAD, EXIT_CLASS_LATER };
 
+/* What stays in the stream of what every group of it has acknowledged. */
+enum retain_kind { RETAIN_ALL, RETAIN_ACKED, RETAIN_AGE, RETAIN_MAXLEN };
+struct retain_rule {
+	enum retain_kind kind;
+	int64_t value; /* AGE: ms; MAXLEN: entries */
+};
+
 struct retry_rules {
 	int64_t max_attempts; /* 0 = no limit */
 	enum backoff_kind backoff;
@@ -115,6 +122,7 @@ struct job {
 	enum read_ahead_rule read_ahead;
 	int64_t dead_maxlen; /* 0 = no cap */
 	enum start_rule start;
+	struct retain_rule retain;
 };
 
 /* A (stream, group) pair with the jobs that share it, in the configuration's order. */
@@ -128,6 +136,7 @@ struct queue {
 	int64_t weight;   /* the largest of its jobs' */
 	enum foreign_rule foreign;
 	enum start_rule start;
+	struct retain_rule retain;
 	int64_t dead_maxlen;
 };
 

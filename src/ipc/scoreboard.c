@@ -14,7 +14,7 @@
 #include "base/fd.h"
 #include "domain/entry.h"
 
-enum { BOARD_VERSION = 3, READ_TRIES = 1000, COUNT_MAX = 100000, ROOM_LEAST = 4096, ROOM_FACTOR = 4 };
+enum { BOARD_VERSION = 4, READ_TRIES = 1000, COUNT_MAX = 100000, ROOM_LEAST = 4096, ROOM_FACTOR = 4 };
 #define BOARD_MAGIC 0x7861636b64303031u /* "xackd001" */
 
 struct board {

@@ -53,6 +53,7 @@ struct queue_tally {
 	_Atomic uint64_t unmatched; /* acknowledged without a job */
 	_Atomic uint64_t vanished;
 	_Atomic uint64_t dead_dropped;
+	_Atomic uint64_t trimmed; /* entries that `retain` let go */
 };
 
 static inline void tally_add(_Atomic uint64_t *counter, uint64_t n)

@@ -3,11 +3,12 @@
 -- put back under the parking consumer; workers put back what they hold (put_back). What had been taken (its row is far in the
 -- future) is its worker's, but the answer may have been lost with the group: the worker has the longest lease to claim it, then it is
 -- due.
--- KEYS: stream, due, given, note, hosts
+-- KEYS: stream, due, given, note, hosts, the mark that the group was made again
 -- ARGV: group, start (0 or $), name of the parking consumer, highest ID that the caller knows to have been delivered ('' = none)
 -- Answers: 1 made, 0 it was there
 -- Attempts stay right: an entry's last note tells delivery and given of then, and each delivery given back since raised both;
 -- what was never noted has only been given back. Rows of `given` beyond the start are dropped: those are delivered anew, from 1.
+-- The mark stands for a lease, while workers put back what they run: until then nothing of the stream is trimmed (trim).
 -- Crash: XGROUP CREATE and all that follows is one step; this is the only use of FORCE.
 redis.call('ZREM', KEYS[2], '')
 local t = redis.call('TIME')
@@ -58,6 +59,7 @@ for i = 1, #given, 2 do given_of[given[i]] = tonumber(given[i + 1]) or 0 end
 redis.call('HEXISTS', KEYS[4], '')
 
 redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], start, 'MKSTREAM')
+if reached ~= '0-0' then redis.call('SET', KEYS[6], 1, 'PX', lease) end
 for i = 1, #given, 2 do
   if not string.match(given[i], '^%d+%-%d+$') or less(reached, given[i]) then redis.call('HDEL', KEYS[3], given[i]) end
 end

@@ -49,6 +49,9 @@ static int describe(struct reaper *r, const struct config *c, size_t index, stru
 	q->own.weight = def->weight;
 	q->own.foreign = def->foreign;
 	q->own.start = def->start;
+	q->own.retain = def->retain;
+	q->trim_mono_ms = 0;
+	q->trim_more = false;
 	q->own.dead_maxlen = def->dead_maxlen;
 	return 0;
 }

@@ -6,6 +6,11 @@
 
 #include "reaper/reaper.h"
 
+struct trim_seen {                     /* the figures that the last decision about a trim was taken by */
+	int64_t looked_mono_ms, length, pending;
+	char delivered[ENTRY_ID_SIZE];
+};
+
 struct reaped_queue {
 	const struct queue *def;       /* = &own: no pointer leads into a configuration, which may go before this does */
 	struct queue own;
@@ -33,6 +38,15 @@ struct reaped_queue {
 	char rebuild_cursor[ENTRY_ID_SIZE];
 	uint64_t janitor_cursor;
 	char delivered_told[ENTRY_ID_SIZE];
+	int64_t trim_mono_ms;          /* retain: not before this, … */
+	bool trim_more;                /* … and then at once: the last step did not get to the end */
+	int64_t trim_asked_mono_ms;
+	struct trim_seen trim_seen;
+	int64_t trim_pause_ms;
+	char trim_floor[ENTRY_ID_SIZE]; /* another group holds it back here, … */
+	int64_t trim_floor_mono_ms;    /* … since then, */
+	bool trim_told;                /* … and it was said */
+	char trim_error[256];
 	int64_t wake_mono_ms;          /* next round of waking workers for due entries, … */
 	int64_t wake_due_mono_ms;      /* … of the due time that the last round was for */
 	char last_error[256];
@@ -131,6 +145,10 @@ void reaper_sweep(struct reaper *r, struct reaped_queue *q, int64_t now);
 int64_t reaper_sweep_wake(const struct reaped_queue *q); /* when it next has something to do */
 bool reaper_all_released(const struct reaper *r); /* graves that are only watched do not count */
 int64_t reaper_graves_wake(const struct reaper *r);
+
+/* trim.c */
+void reaper_trim(struct reaper *r, struct reaped_queue *q, int64_t now);
+int64_t reaper_trim_wake(const struct reaped_queue *q);
 
 /* due.c */
 void reaper_look_at(struct reaper *r, struct reaped_queue *q, int64_t now);

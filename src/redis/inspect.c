@@ -18,6 +18,7 @@ static const struct probe probes[] = {
 	{ "XAUTOCLAIM on the stream", true, false, { "XAUTOCLAIM", "@S", "@G", "x", "x", "0" } },
 	{ "XPENDING on the stream", true, false, { "XPENDING", "@S", "@G", "x", "x", "1" } },
 	{ "XRANGE on the stream", true, false, { "XRANGE", "@S", "x", "x" } },
+	{ "XTRIM on the stream", false, false, { "XTRIM", "@S", "MAXLEN", "x" } },
 	{ "XLEN on the stream", true, false, { "XLEN", "@S" } },
 	{ "XINFO GROUPS on the stream", true, false, { "XINFO", "GROUPS", "@S" } },
 	{ "XINFO CONSUMERS on the stream", true, false, { "XINFO", "CONSUMERS", "@S", "xackd:none" } },

@@ -14,6 +14,7 @@ struct queue_keys {
 	char *dead;
 	char *hosts;
 	char *paused;
+	char *remade;
 	char *later;
 	char *later_data;
 };

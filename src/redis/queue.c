@@ -340,12 +340,13 @@ void held_list_done(struct held_list *l)
 
 void queue_build_group(struct command *c, const struct queue_keys *k, enum start_rule start, const char *known)
 {
-	command_script(c, "group", 5);
+	command_script(c, "group", 6);
 	command_text(c, k->stream);
 	command_text(c, k->due);
 	command_text(c, k->given);
 	command_text(c, k->note);
 	command_text(c, k->hosts);
+	command_text(c, k->remade);
 	command_text(c, k->group);
 	command_text(c, start == START_END ? "$" : "0");
 	command_text(c, XACKD_PARKED);

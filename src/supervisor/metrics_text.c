@@ -222,6 +222,11 @@ static void write_vanished(struct openmetrics *m, const struct queue *q, const s
 	metric_count(m, LABELS({ "stream", q->stream }, { "group", q->group }), count_of(&t->vanished));
 }
 
+static void write_trimmed(struct openmetrics *m, const struct queue *q, const struct queue_tally *t)
+{
+	metric_count(m, LABELS({ "stream", q->stream }, { "group", q->group }), count_of(&t->trimmed));
+}
+
 static const struct {
 	const char *name, *help;
 	void (*write)(struct openmetrics *m, const struct queue *q, const struct queue_tally *t);
@@ -232,6 +237,7 @@ static const struct {
 	  write_recovered },
 	{ "xackd_unmatched", "Entries that no job matches and that were acknowledged.", write_unmatched },
 	{ "xackd_vanished", "Parked entries that somebody else acknowledged or deleted.", write_vanished },
+	{ "xackd_trimmed", "Entries that retain removed from the stream.", write_trimmed },
 };
 
 /* ---- queues: what Redis says ---- */

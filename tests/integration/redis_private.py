@@ -45,7 +45,7 @@ class Queue:
     def __init__(self, client, stream="{q}jobs", group="g"):
         self.r, self.s, self.g = client, stream, group
         tag = stream[stream.index("{") + 1:stream.index("}")] if "{" in stream else stream
-        self.key = {name: "xackd:{%s}:%s:%s:%s" % (tag, stream, group, name) for name in ("due", "given", "note", "dead", "hosts", "paused")}
+        self.key = {name: "xackd:{%s}:%s:%s:%s" % (tag, stream, group, name) for name in ("due", "given", "note", "dead", "hosts", "paused", "remade")}
         self.later = "xackd:{%s}:%s:later" % (tag, stream)
 
     def keys(self, *names):
@@ -82,7 +82,12 @@ class Queue:
         return self.call("renew", ["stream", "due"], self.g, me, i, delivery, lease)
 
     def group(self, start="0", delivered=""):
-        return self.call("group", ["stream", "due", "given", "note", "hosts"], self.g, start, PARKED, delivered)
+        return self.call("group", ["stream", "due", "given", "note", "hosts", "remade"], self.g, start, PARKED, delivered)
+
+    def trim(self, rule, value=0, most=10000, count="", others=()):
+        """{"state": 0 ...}, or {"state": 1 or 2, "n": the group}."""
+        names = "state n more length floor now held holder why consumer idle cursor".split()
+        return dict(zip(names, self.call("trim", ["stream", "remade"], rule, value, most, count, self.g, *others)))
 
     def put_back(self, me, *held, another_group=0):
         """held: id, delivery, id, delivery ..."""

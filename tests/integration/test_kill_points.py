@@ -294,6 +294,13 @@ def scene_retry(s):
     s.wait_there()
 
 
+def scene_retain(s):
+    """What is done leaves the stream."""
+    s.start(jobs={"work": {"retain": "acked"}})
+    s.add("ok", "fail", "ok", "gate")
+    s.wait_there()
+
+
 def scene_suspended(s):
     """The handler's folder is missing at first."""
     missing = s.box.path("folder")

@@ -46,7 +46,7 @@ def drift():
 
 def words(text):
     """Event names in the text of a page: NAME.NAME behind a macro."""
-    return set(re.findall(r"\b((?:daemon|worker|redis|job|dead|log)\.[a-z_]+)\b", text))
+    return set(re.findall(r"\b((?:daemon|worker|redis|job|dead|retain|log)\.[a-z_]+)\b", text))
 
 
 def events():

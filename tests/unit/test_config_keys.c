@@ -232,7 +232,7 @@ static void test_unknown_keys(void **state)
 		{ JOB "max_attempts: 5",
 		  "main.yaml:4:5: jobs.a.max_attempts: unknown key (max_attempts belongs into retry:)\n" },
 		{ JOB "zzz: 5", "main.yaml:4:5: jobs.a.zzz: unknown key\n" },
-		{ JOB "retain: {}", "main.yaml:4:5: jobs.a.retain: is not supported in this version\n" },
+		{ JOB "retain: {}", "main.yaml:4:13: jobs.a.retain: must be all, acked, { age: DURATION } or { maxlen: NUMBER }\n" },
 		{ JOB "concurrency: 5",
 		  "main.yaml:4:5: jobs.a.concurrency: is not supported in this version\n" },
 		{ JOB "retry: { atempts: 1, inital: 2s }",
