@@ -107,6 +107,8 @@ void reply_parse(struct bytes line, bool cut, struct reply *ret_reply)
 	take_id(&r, json_object_get(object, "id"));
 	take_reason(&r, json_object_get(object, "reason"));
 	take_status(&r, json_object_get(object, "status"));
+	if (!r.id[0])
+		nonsense(&r, "it names no entry");
 	const json_t *after = json_object_get(object, "after");
 	if (json_is_number(after)) {
 		double s = json_number_value(after);

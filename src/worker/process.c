@@ -154,6 +154,21 @@ static void decide_end(struct worker *w, struct run *r, const struct run_end *en
 	window_decided(w, r);
 }
 
+/* A line that names no entry. Whose answer it was nobody knows, and the process may still work on what it has: it is ended before any of that
+ * runs again. The only one has failed; of several each runs alone next. */
+static void distrust(struct worker *w, const struct reply *reply)
+{
+	struct window *win = &w->window;
+
+	if (window_unanswered(w) == 1 && !win->distrusted) {
+		struct run *r = window_oldest(win);
+		outcome_of_reply(r->job, reply, r->attempt, worker_random(), &r->outcome);
+		r->misspoken = true;
+	}
+	win->distrusted = win->ending = true;
+	handler_stop(win->process, END_STOPPED, win->job->kill_grace_ms);
+}
+
 static void on_reply(void *user, struct bytes line, bool cut)
 {
 	struct worker *w = user;
@@ -166,17 +181,12 @@ static void on_reply(void *user, struct bytes line, bool cut)
 		r = window_find(win, reply.id);
 	if (win->cancelling && (!r || r->cancelled))
 		return; /* what it says while it is ended does not undo that; of the others it may still be said that they are done */
-	bool stays = win->job->mode == MODE_PERSISTENT;
-	if (!r && !reply.id[0] && stays && window_unanswered(w) == 1)
-		r = window_oldest(win);
 	if (r) {
 		win->answers++;
 		outcome_of_reply(r->job, &reply, r->attempt, worker_random(), &r->outcome);
 		window_decided(w, r);
-	} else if (!reply.id[0] && stays && window_unanswered(w) > 1) {
-		/* Whose answer this was nobody knows: it is not asked any further, and they run one at a time. */
-		win->distrusted = win->ending = true;
-		handler_stop(win->process, END_STOPPED, win->job->kill_grace_ms);
+	} else if (!reply.id[0] && win->job->mode == MODE_PERSISTENT && window_unanswered(w) > 0) {
+		distrust(w, &reply);
 	} /* else: answered before, or not one of ours */
 }
 
@@ -215,6 +225,8 @@ static void judge_persistent(struct worker *w, struct run *r, const struct run_e
 
 	if (r->overdue) /* it may have been answered after all, while its process was being ended */
 		decide_end(w, r, &timeout, NULL);
+	else if (r->misspoken)
+		window_decided(w, r);
 	else if (win->stopped)
 		window_decide_release(w, r, "stopped: the daemon or its worker ends");
 	else if (win->timed_out || win->distrusted || (started && unanswered > 1))

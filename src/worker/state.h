@@ -66,6 +66,7 @@ struct run {
 	bool ended;                  /* a handler ran and ended: usage is valid */
 	bool answered;               /* in a window: its outcome is known */
 	bool overdue;                /* in a window: its process is ended because its answer did not come in time */
+	bool misspoken;              /* in a window: its process is ended because of what it said; `outcome` says so unless an answer follows */
 	bool cancelled;              /* in a window: its process is ended because of it, … */
 	bool cancelled_retry;        /* … and it is to be parked */
 	bool many;                   /* acknowledged together with others, … */

@@ -221,6 +221,32 @@ def test_nonsense_that_names_nobody(box):
     assert [(e["id"], e["reason"]) for e in daemon.events("job.failed")] == [(ids[3], "reply")]
 
 
+def test_an_ok_that_names_nobody(box):
+    """The second one might be taken for the next entry's: neither is a success."""
+    body = ("for e in lines():\n    if e['fields']['n'] == '1': time.sleep(600)\n"
+            "    if e['attempt'] == 1: out.write('{\"status\":\"ok\"}\\n' * 2)\n    else: say(e['id'])\n")
+    daemon = box.daemon(persistent(box, body, timeout="500ms", success="each", retry={"max_attempts": 2, "initial": "100ms"}))
+    ids = at_once(box, range(2))
+    [letter] = box.wait_dead(1)
+    assert (letter["id"], letter["reason"]) == (ids[1], "timeout")
+    assert daemon.wait_event("job.failed", id=ids[0])["detail"] == "it names no entry"
+    assert daemon.wait_event("job.succeeded", id=ids[0])["attempt"] == 2
+    box.wait_pending(0)
+
+
+def test_nonsense_ends_the_process_first(box):
+    """It may still work on the entry, which must not run twice at a time."""
+    body = "for e in lines():\n    if e['attempt'] == 1:\n        out.write('loading\\n')\n        time.sleep(600)\n    say(e['id'])\n"
+    daemon = box.daemon(persistent(box, body, success="each"), workers=2)
+    entry = box.add()
+    assert daemon.wait_event("job.succeeded", id=entry)["attempt"] == 2
+    first, second = [line.split()[3] for line in box.lines()]
+    assert first != second
+    assert not alive(int(first))
+    [failed] = daemon.events("job.failed")
+    assert (failed["reason"], failed["detail"]) == ("reply", "the line is no JSON object")
+
+
 def test_nonsense_as_last_words(box):
     """Nothing is left to be ended: the next entry gets a process, also when it comes after the grace."""
     gate = box.gate()
