@@ -2,11 +2,11 @@
 import json
 import os
 import re
-import time
 
 import pytest
 import redis
 
+from harness import wait_until
 from redis_private import LUA, PARKED, TAKEN, PrivateRedis, Queue
 
 ME, OTHER = "h1/default/0/00112233445566aa", "h2/default/0/00112233445566bb"
@@ -110,11 +110,13 @@ def test_fetch_names_a_missing_group(q):
 
 def test_take_in_order_of_due(q):
     ids = [mine(q, "n", str(n)) for n in range(3)]
-    for i, delay in zip(ids, (30, 20, 10)):
-        assert q.park(ME, i, 1, delay, NOTE)[0] == 0
+    hour_ms = 3600 * 1000
+    for i, hours in zip(ids, (3, 2, 1)):
+        assert q.park(ME, i, 1, hours * hour_ms, NOTE)[0] == 0
     answer = q.take(OTHER, 3)
-    assert answer[0] == 0 and 0 < answer[1] <= 10 and answer[5:] == []
-    time.sleep(0.05)  # the due times pass
+    assert answer[0] == 0 and 0 < answer[1] <= hour_ms and answer[5:] == []
+    for i in ids:
+        q.r.zincrby(q.key["due"], -4 * hour_ms, i)  # the due times pass
     answer = q.take(OTHER, 2)
     assert [row[0].decode() for row in answer[5:]] == [ids[2], ids[1]]
     i, delivery, given, note, pairs = answer[5]
@@ -719,7 +721,9 @@ def test_sweep_of_one_consumer(q):
 def test_sweep_of_a_deleted_entry_is_one_dead_letter(q):
     i = mine(q)
     delete(q, i)
-    time.sleep(0.03)  # the lease of 20 ms passes
+    hour_ms = 3600 * 1000
+    assert q.sweep(hour_ms)[4:] == []
+    wait_until(lambda: q.r.xpending_range(q.s, q.g, i, i, 1)[0]["time_since_delivered"] > 20)
     assert q.sweep(20)[4][5] == 2 and q.sweep(20)[4:] == []
     (_, meta, pairs), = q.dead()
     assert meta["xackd.reason"] == b"payload_gone" and meta["xackd.attempts"] == b"1" and pairs == [] and q.pending() == {}
