@@ -138,7 +138,7 @@ bool ahead_start(struct worker *w)
 		return false;
 	if (w->stopping)
 		ahead_give_back(w, "the daemon stops");
-	else if (window_busy(w) && w->window.ending)
+	else if (window_busy(w) && (w->window.ending || w->window.deaf))
 		ahead_give_back(w, "the process that they were for ends");
 	else if (held_ms(w) > HELD_MAX_MS)
 		ahead_give_back(w, "read ahead, and those before it took too long");

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 
 #include "base/clock.h"
 
@@ -20,12 +21,36 @@ static void arm(struct worker *w, ev_timer *timer, int64_t ms)
 static void close_stdin(struct worker *w)
 {
 	struct window *win = &w->window;
+	int unread = 0;
 
 	ev_io_stop(w->loop, &win->writable);
-	if (win->stdin_fd >= 0)
+	if (win->stdin_fd >= 0) {
+		if (ioctl(win->stdin_fd, FIONREAD, &unread) == 0)
+			win->read_bytes = win->written_bytes - unread;
 		(void)close(TAKE_FD(win->stdin_fd));
+	}
 	buf_clear(&win->out);
 	win->out_at = 0;
+}
+
+/* What a process that has answered others never read is not its failure, and no entry's: it is given to the next one. (From one that has answered
+ * nothing it is: else it would go round for ever.) */
+static bool never_read(const struct window *win, const struct run *r)
+{
+	return win->job->mode == MODE_PERSISTENT && win->answers > 0 && r->line_at >= win->read_bytes;
+}
+
+/* It has closed its stdin: nothing more is for it. What it has read may still be answered; its end, or its silence, says what follows. */
+static void is_deaf(struct worker *w)
+{
+	struct window *win = &w->window;
+
+	close_stdin(w);
+	win->deaf = true;
+	for (size_t i = 0; i < win->count; i++) {
+		if (!win->runs[i].answered && never_read(win, &win->runs[i]))
+			window_decide_release(w, &win->runs[i], "its process closed its stdin before it read it");
+	}
 }
 
 void process_flush(struct worker *w)
@@ -40,11 +65,12 @@ void process_flush(struct worker *w)
 			ev_io_start(w->loop, &win->writable);
 			return;
 		}
-		if (n < 0) { /* it reads no more: its end, or its silence, says what follows */
-			close_stdin(w);
+		if (n < 0) {
+			is_deaf(w);
 			return;
 		}
 		win->out_at += (size_t)n;
+		win->written_bytes += n;
 	}
 	ev_io_stop(w->loop, &win->writable);
 	if (win->out_at == win->out.n && win->out.n > 0) {
@@ -73,6 +99,7 @@ void process_give(struct worker *w, struct run *r)
 		.attempt = r->attempt,
 		.enqueued_ms = entry_id_time_ms(r->entry.id, redis_now_ms),
 	};
+	r->line_at = w->window.written_bytes + (int64_t)(w->window.out.n - w->window.out_at);
 	r->began_mono_ms = w->turn_mono_ms;
 	r->wait_ms = facts.enqueued_ms < 0 ? -1 : redis_now_ms - facts.enqueued_ms;
 	if (facts.enqueued_ms >= 0 && r->wait_ms < 0)
@@ -87,9 +114,10 @@ void process_launch(struct worker *w)
 {
 	struct window *win = &w->window;
 
-	win->gathering = win->ending = win->distrusted = win->timed_out = win->cancelling = false;
+	win->gathering = win->ending = win->distrusted = win->timed_out = win->cancelling = win->deaf = false;
 	win->born_mono_ms = clock_mono_ms();
-	win->answers = 0;
+	win->answers = win->written_bytes = 0;
+	win->read_bytes = INT64_MAX;
 	w->stderr_n = 0;
 	handler_start_many(win->process, win->job, win->job->mode == MODE_BATCH, &win->stdin_fd);
 	if (!handler_running(win->process))
@@ -133,7 +161,8 @@ bool process_worn_out(struct worker *w)
 	char path[32];
 	unsigned long long pages = 0;
 
-	if ((p->max_jobs > 0 && win->answers >= p->max_jobs) || (p->max_age_ms > 0 && clock_mono_ms() - win->born_mono_ms >= p->max_age_ms))
+	if (win->deaf || (p->max_jobs > 0 && win->answers >= p->max_jobs) ||
+	    (p->max_age_ms > 0 && clock_mono_ms() - win->born_mono_ms >= p->max_age_ms))
 		return true;
 	if (p->max_rss_bytes == 0 || !handler_running(win->process))
 		return false;
@@ -229,6 +258,8 @@ static void judge_persistent(struct worker *w, struct run *r, const struct run_e
 		window_decided(w, r);
 	else if (win->stopped)
 		window_decide_release(w, r, "stopped: the daemon or its worker ends");
+	else if (started && never_read(win, r))
+		window_decide_release(w, r, "its process ended before it read it");
 	else if (win->timed_out || win->distrusted || (started && unanswered > 1))
 		window_decide_release(w, r, "its process ended with several entries unanswered: it runs alone next");
 	else if (end->kind == END_EXITED && end->code == 0 && end->signal == 0) {

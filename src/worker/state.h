@@ -67,6 +67,7 @@ struct run {
 	bool answered;               /* in a window: its outcome is known */
 	bool overdue;                /* in a window: its process is ended because its answer did not come in time */
 	bool misspoken;              /* in a window: its process is ended because of what it said; `outcome` says so unless an answer follows */
+	int64_t line_at;             /* in a window: what the process had been given before its line, in bytes */
 	bool cancelled;              /* in a window: its process is ended because of it, … */
 	bool cancelled_retry;        /* … and it is to be parked */
 	bool many;                   /* acknowledged together with others, … */
@@ -96,10 +97,13 @@ struct window {
 	bool ending;             /* the process gets nothing more */
 	bool distrusted;         /* it said something that nobody understands */
 	bool timed_out, stopped, cancelling;
+	bool deaf;               /* the process has closed its stdin */
 	int stdin_fd;            /* -1 = closed */
 	ev_io writable;
 	struct buf out;
 	size_t out_at;
+	int64_t written_bytes;   /* to its stdin, … */
+	int64_t read_bytes;      /* … and what it had read of that when its stdin was closed */
 	int64_t began_mono_ms, born_mono_ms, answers;
 	int64_t turn;            /* how many may still follow the first one before other streams are looked at */
 	int64_t answered_mono_ms;    /* the last answer came */

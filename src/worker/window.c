@@ -207,7 +207,7 @@ void window_begin(struct worker *w)
 	struct window *win = &w->window;
 	const struct job *job = w->run->job;
 
-	if (handler_running(win->process) && (win->job != job || win->ending || (win->count == 0 && process_worn_out(w)))) {
+	if (handler_running(win->process) && (win->job != job || win->ending || win->deaf || (win->count == 0 && process_worn_out(w)))) {
 		if (win->count > 0) { /* it has to settle what it has; this one does not wait for that */
 			w->run->outcome = (struct outcome){ .verdict = VERDICT_RELEASE, .code = -1 };
 			settle_decide(w, w->run);

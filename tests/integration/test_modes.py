@@ -182,6 +182,19 @@ def test_a_process_that_ends_well_without_an_answer(box):
     assert daemon.wait_event("job.succeeded", id=entry)["attempt"] == 2
 
 
+@pytest.mark.parametrize("end", ["time.sleep(.2); os._exit(3)", "os.close(0); time.sleep(600)"])
+def test_a_process_that_ends_between_two(box, end):
+    """What lay in its stdin unread is nobody's failure: the next process gets it."""
+    daemon = box.daemon(persistent(box, "for e in lines():\n    say(e['id'])\n    %s\n" % end, success="each", kill_grace="200ms",
+                                   retry={"max_attempts": 1}))
+    ids = at_once(box, range(5))
+    box.wait_done()
+    wait_until(lambda: len(daemon.events("job.succeeded")) == 5)
+    assert {e["id"]: e["attempt"] for e in daemon.events("job.succeeded")} == {i: 1 for i in ids}
+    assert len({line.split()[3] for line in box.lines()}) == 5
+    assert not daemon.events("job.failed")
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_process_that_dies_with_several(box, workers):
     """Only the one that kills it is blamed, however often; the innocent keep all their attempts."""
