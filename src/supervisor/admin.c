@@ -47,7 +47,7 @@ static json_t *answer_status(struct supervisor *s, json_t *request)
 
 	return json_pack("{s:{s:i, s:s, s:I, s:s, s:o}, s:{s:I, s:I, s:I, s:I}}", "daemon", "pid", (int)getpid(), "version", PACKAGE_VERSION,
 			 "uptime_ms", (json_int_t)(clock_mono_ms() - s->started_mono_ms), "state", state_text(s), "redis", redis_object(s),
-			 "workers", "total", (json_int_t)s->config->slot_count, "busy", (json_int_t)slots_count_state(s, WORKER_BUSY), "idle",
+			 "workers", "total", (json_int_t)slots_count(s), "busy", (json_int_t)slots_count_state(s, WORKER_BUSY), "idle",
 			 (json_int_t)(slots_count_state(s, WORKER_IDLE) + slots_count_state(s, WORKER_PAUSED)), "starting",
 			 (json_int_t)starting);
 }

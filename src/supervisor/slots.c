@@ -419,11 +419,19 @@ bool slots_all_closed(const struct supervisor *s)
 	return true;
 }
 
+size_t slots_count(const struct supervisor *s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->slot_count; i++)
+		n += s->slots[i]->state != SLOT_CLOSED;
+	return n;
+}
+
 size_t slots_count_state(struct supervisor *s, enum worker_state state)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < s->slot_count; i++)
-		n += atomic_load(&board_slot(s->board, i)->state) == (uint32_t)state;
+		n += atomic_load(&board_slot(s->board, s->slots[i]->index)->state) == (uint32_t)state;
 	return n;
 }
 

@@ -116,6 +116,7 @@ uint64_t slots_sweep(struct supervisor *s);
 void slots_event_all(struct supervisor *s, enum slot_event event_id);
 void slots_reap_children(struct supervisor *s);
 bool slots_all_closed(const struct supervisor *s);
+size_t slots_count(const struct supervisor *s); /* with those that end after what they run */
 size_t slots_count_state(struct supervisor *s, enum worker_state state);
 void slots_done(struct supervisor *s);
 

@@ -97,6 +97,26 @@ def test_only_changed_pools_are_replaced(box):
     assert not daemon.events("worker.exited")
 
 
+def test_status_counts_those_that_are_there(box):
+    """Those of a changed pool have other rows of the scoreboard than their predecessors: while these end, and when they are gone."""
+    gate = box.gate()
+    daemon = box.daemon({"exec": box.recording(": < " + gate.path)}, workers=2)
+    figures = lambda: box.ctl("status", "--json").json["workers"]
+    seen = lambda total, busy: wait_until(lambda: figures() == {"total": total, "busy": busy, "idle": total - busy, "starting": 0}, 10, "%d of %d busy" % (busy, total))
+    seen(2, 0)
+    box.add()
+    seen(2, 1)
+    assert counts(change(daemon, box, jobs=dict(daemon.config["jobs"]["work"], timeout="30s"), workers=2)) == [0, 2, 0, 0]
+    seen(3, 1)
+    gate.open()
+    box.wait_done()
+    gate.close()
+    box.wait_runs(1)
+    seen(2, 0)
+    box.add_many("work", 2)
+    seen(2, 2)
+
+
 def test_jobs_and_streams_come_and_go(box):
     one = {"one": {"exec": box.recording(name="one")}}
     two = {"two": {"exec": box.recording(name="two"), "group": "xackd"}}
