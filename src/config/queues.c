@@ -139,7 +139,6 @@ static int fill_pools(struct loading *l)
 
 		pool->queues = lists;
 		lists += pool->queue_count;
-		pool->first_slot = c->slot_count;
 		if (pool->queue_count > 0)
 			c->slot_count += pool->workers;
 		pool->queue_count = 0;

@@ -143,7 +143,6 @@ struct queue {
 struct pool {
 	char *name;
 	size_t workers;
-	size_t first_slot;  /* its slots in the scoreboard: first_slot … first_slot + workers - 1 */
 	size_t *queues;     /* indexes in config.queues */
 	size_t queue_count; /* 0: nothing uses the pool, no worker is started */
 };

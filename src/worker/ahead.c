@@ -157,10 +157,19 @@ bool ahead_start(struct worker *w)
 
 /* ---- the bound ---- */
 
+/* After reloads a pool's slots stand anywhere in the scoreboard. */
 static bool neighbour_idle(struct worker *w)
 {
-	for (size_t i = 0; i < w->pool->workers; i++) {
-		if (atomic_load(&board_slot(w->board, w->pool->first_slot + i)->state) == WORKER_IDLE)
+	size_t slots = atomic_load(&board_header(w->board)->slot_count);
+	struct slot_identity id;
+	struct slot_run run;
+
+	for (size_t i = 0; i < slots; i++) {
+		const struct slot *slot = board_slot(w->board, i);
+		if (atomic_load(&slot->state) != WORKER_IDLE)
+			continue;
+		slot_read(slot, &id, &run);
+		if (strcmp(id.pool, w->pool->name) == 0)
 			return true;
 	}
 	return false;

@@ -126,7 +126,6 @@ static void test_queues(void **state)
 	assert_int_equal(c->pools[0].queues[0], 0);
 	assert_int_equal(c->pools[0].queues[1], 1);
 	assert_string_equal(c->pools[1].name, "slow");
-	assert_int_equal(c->pools[1].first_slot, 3);
 	assert_int_equal(c->pools[1].queues[0], 2);
 	assert_int_equal(c->pools[2].queue_count, 0);
 	assert_int_equal(c->slot_count, 5);
