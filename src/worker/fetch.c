@@ -42,11 +42,14 @@ static void nap(struct worker *w)
 	ev_timer_start(w->loop, &w->nap);
 }
 
+bool fetch_queue_paused(struct worker *w, const struct work_queue *q, int64_t now)
+{
+	return now < q->paused_until_mono_ms || atomic_load(&board_queue(w->board, q->index)->paused);
+}
+
 bool fetch_queue_open(struct worker *w, const struct work_queue *q, int64_t now)
 {
-	const struct queue_state *state = board_queue(w->board, q->index);
-	return now >= q->refused_until_mono_ms && now >= q->paused_until_mono_ms && !atomic_load(&state->paused) &&
-	       !suspend_queue_blocked(w, q, now);
+	return now >= q->refused_until_mono_ms && !fetch_queue_paused(w, q, now) && !suspend_queue_blocked(w, q, now);
 }
 
 /* ---- due retries ---- */

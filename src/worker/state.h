@@ -293,6 +293,7 @@ void fetch_give_back(struct worker *w);  /* send the surplus back */
 /* More of this queue for the process that works on it; block_ms < 0: only what is there. */
 void fetch_more(struct worker *w, struct work_queue *q, int64_t count, int64_t block_ms);
 bool fetch_queue_due(struct worker *w, const struct work_queue *q, int64_t now_mono_ms);
+bool fetch_queue_paused(struct worker *w, const struct work_queue *q, int64_t now_mono_ms);
 bool fetch_queue_open(struct worker *w, const struct work_queue *q, int64_t now_mono_ms); /* may its entries start now? */
 void fetch_make_group(struct worker *w);
 void fetch_tell_due(struct worker *w, const struct work_queue *q, int64_t in_ms); /* something was parked there */

@@ -14,6 +14,8 @@
 /* A window is filled up when half of it is answered, so that one read brings many; or when no answer has come for REFILL_MS: a process may
  * be waiting for more before it answers. */
 enum { POLL_FIRST_MS = 5, POLL_LAST_MS = 100, REFILL_MS = 5, BEHIND_MAX_BYTES = 1024 * 1024 };
+/* A batch that is gathered for longer looks up so often: is it still to be run? */
+enum { GATHER_TURN_MS = 500 };
 
 static int64_t limit_of(const struct job *job)
 {
@@ -328,16 +330,41 @@ static int64_t room(struct worker *w, int64_t now)
 	return left > 0 && fetch_queue_open(w, win->queue, now) && !fetch_queue_due(w, win->queue, now) ? left : 0;
 }
 
+/* A batch that was not started when the daemon stops or its queue is paused is not started any more. (A worker that only retires runs it.) */
+static const char *not_to_be_run(struct worker *w, int64_t now)
+{
+	if (w->stopping && !w->retiring)
+		return "the daemon stops";
+	return fetch_queue_paused(w, w->window.queue, now) ? "the queue is paused" : NULL;
+}
+
+static void give_back_batch(struct worker *w, const char *why)
+{
+	struct window *win = &w->window;
+
+	win->gathering = false;
+	for (size_t i = 0; i < win->count; i++) {
+		if (!win->runs[i].answered)
+			window_decide_release(w, &win->runs[i], why);
+	}
+	w->step_again = true;
+}
+
 static void next_of_batch(struct worker *w, int64_t now)
 {
 	struct window *win = &w->window;
 	int64_t wait = win->began_mono_ms + win->job->batch.wait_ms - now;
 	int64_t lease = win->queue->def->lease_ms / 4;
 	int64_t more = room(w, now);
+	const char *why = not_to_be_run(w, now);
 
+	if (why) {
+		give_back_batch(w, why);
+		return;
+	}
 	wait = wait < lease ? wait : lease;
 	if (more > 0 && (wait > 0 || win->poll_at_mono_ms == 0)) {
-		fetch_more(w, win->queue, more, wait > 0 ? wait : -1);
+		fetch_more(w, win->queue, more, wait > GATHER_TURN_MS ? GATHER_TURN_MS : wait > 0 ? wait : -1);
 		return;
 	}
 	process_launch(w);

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from harness import PARKED, TOP, alive, children, executable, never, send, wait_until
+from harness import PARKED, TOP, alive, children, executable, in_sh, never, send, wait_until
 
 EXAMPLES = os.path.join(TOP, "contrib", "handlers")
 
@@ -436,6 +436,43 @@ def test_batch_waits_for_others(box):
     wait_until(lambda: len(box.lines("lines")) == 3, 3)
     wait_until(lambda: len(daemon.events("job.succeeded")) == 3)
     assert len({e["pid"] for e in daemon.events("job.succeeded")}) == 1
+
+
+def gathered(box, count=3):
+    """A batch that waits for more, for longer than any test."""
+    daemon = box.daemon({"work": {"exec": in_sh("cat > /dev/null"), "mode": "batch", "batch": {"size": 100, "wait": "10m"}, "lease": "1h"}})
+    ids = at_once(box, range(count))
+    box.wait_pending(count)
+    return daemon, ids
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_batch_that_is_gathered_does_not_hold_up_a_stop(box, times):
+    """It is not begun any more, and loses nothing."""
+    daemon, ids = gathered(box)
+    for _ in range(times - 1):
+        send(daemon.pid, signal.SIGTERM)
+        daemon.wait_event("daemon.stopping")
+    assert daemon.stop(timeout=5) == 0
+    assert not daemon.events("job.started")
+    assert box.pending() == {i: (PARKED, 1) for i in ids}
+    assert box.r.hgetall(box.key("given")) == {i: "1" for i in ids}
+
+
+def test_batch_that_is_gathered_when_its_queue_is_paused(box):
+    daemon, ids = gathered(box)
+    box.ctl("pause", "work")
+    wait_until(lambda: {e["id"] for e in daemon.events("job.released")} == set(ids))
+    assert not daemon.events("job.started")
+
+
+def test_batch_that_is_gathered_and_one_is_cancelled(box):
+    """Nobody waits for the others to come."""
+    daemon, ids = gathered(box)
+    box.ctl("cancel", ids[1])
+    [letter] = box.wait_dead(1)
+    assert (letter["id"], letter["reason"]) == (ids[1], "cancelled")
+    assert not daemon.events("job.started")
 
 
 def test_batch_failure_is_for_all_and_then_alone(box):
