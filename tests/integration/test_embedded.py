@@ -84,7 +84,7 @@ def test_ends_when_its_supervisor_is_killed(box, embedded):
     box.wait_runs(1)
     old = server_pid(daemon)
     daemon.kill9()
-    wait_until(lambda: not alive(old), 3, "the server goes with its supervisor")
+    wait_until(lambda: not alive(old), 10, "the server goes with its supervisor")
     again = box.again(daemon)
     assert again.wait_event("job.succeeded", id=entry, timeout=20)["attempt"] == 2
     assert server_pid(again) != old

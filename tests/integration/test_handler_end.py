@@ -141,7 +141,7 @@ def test_timeout_terms_the_whole_group_then_kills(box):
     assert 650 <= event["duration_ms"] < 5000 * SLOW
     assert "got TERM" in event["stderr"]
     assert box.wait_dead()[0]["reason"] == "timeout"
-    wait_until(lambda: not alive(int(box.lines("kid")[0])), 2, "what ignored TERM was killed")
+    wait_until(lambda: not alive(int(box.lines("kid")[0])), 10, "what ignored TERM was killed")
 
 
 def test_timeout_kill_after_the_grace(box):
@@ -185,7 +185,7 @@ def test_what_a_handler_leaves_in_its_group_is_killed(box, code):
     daemon, entry = end_of(box, "sleep 600 & echo $! > %s; exit %d" % (box.path("kid"), code))
     daemon.wait_event("job.succeeded" if code == 0 else "job.retry", id=entry, timeout=5)
     kid = int(box.read("kid"))
-    wait_until(lambda: process(kid) is None, 2, "the background child is gone and reaped")
+    wait_until(lambda: process(kid) is None, 10, "the background child is gone and reaped")
 
 
 def test_what_escaped_the_group_is_killed(box):
@@ -194,7 +194,7 @@ def test_what_escaped_the_group_is_killed(box):
     daemon, entry = end_of(box, "%s; while [ ! -s %s ]; do sleep 0.02; done; exit 0" % (box.path("escape"), box.path("kid")))
     daemon.wait_event("job.succeeded", id=entry)
     kid = int(box.read("kid"))
-    wait_until(lambda: process(kid) is None, 2, "the escaped one is gone and reaped")
+    wait_until(lambda: process(kid) is None, 10, "the escaped one is gone and reaped")
     assert not daemon.zombies()
 
 
@@ -214,7 +214,7 @@ def test_no_zombies_and_no_descriptors_left(box):
     before = {pid: descriptors(pid) for pid in daemon.own()}
     box.add_many("work", 60)
     box.wait_done()
-    wait_until(lambda: not daemon.zombies(), 3)
+    wait_until(lambda: not daemon.zombies())
     assert {pid: descriptors(pid) for pid in daemon.own()} == before
 
 

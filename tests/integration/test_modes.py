@@ -428,12 +428,12 @@ def test_batch_exit_code_is_for_all(box):
 
 
 def test_batch_waits_for_others(box):
-    daemon = box.daemon({"shell": "cat >> %s" % box.path("lines"), "mode": "batch", "batch": {"size": 3, "wait": "5s"}, "lease": "60s"})
+    daemon = box.daemon({"shell": "cat >> %s" % box.path("lines"), "mode": "batch", "batch": {"size": 3, "wait": "15s"}, "lease": "60s"})
     box.add()
     never(lambda: box.lines("lines"), 0.3)
     box.add()
     box.add()
-    wait_until(lambda: len(box.lines("lines")) == 3, 3)
+    wait_until(lambda: len(box.lines("lines")) == 3, 8, "three are enough, without the rest of the wait")
     wait_until(lambda: len(daemon.events("job.succeeded")) == 3)
     assert len({e["pid"] for e in daemon.events("job.succeeded")}) == 1
 

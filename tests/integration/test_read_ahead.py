@@ -112,7 +112,7 @@ def test_nobody_waits_behind_a_long_one(box):
     ids = add_at_once(box, ["slow" if n % 60 == 50 else n for n in range(120)])
     slow = ids[50]
     began = daemon.wait_event("job.started", id=slow)
-    wait_until(lambda: list(held(box).values()) == [1], 2, "only the running one is held")
+    wait_until(lambda: list(held(box).values()) == [1], 10, "only the running one is held")
     worker = [consumer for consumer, _ in box.pending().values() if consumer != PARKED]
     assert box.pending()[slow][0] == worker[0] and began["attempt"] == 1
     gate.open()

@@ -245,7 +245,7 @@ def test_suspended_job_is_tried_at_once(box):
     daemon.wait_event("job.released", id=entry)  # due again in 15 s
     box.script("late.sh", "exit 0\n")
     change(daemon, box)
-    daemon.wait_event("job.succeeded", id=entry, timeout=2)
+    daemon.wait_event("job.succeeded", id=entry, timeout=8)
 
 
 def test_log_level_changes(box):

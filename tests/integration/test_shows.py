@@ -32,7 +32,7 @@ def test_20000_entries(box):
     assert box.raw("XPENDING", "work", "xackd")[0] == 0
     assert {e["attempt"] for e in daemon.events("job.succeeded")} == {1}
     assert not [e for e in daemon.seen if e["level"] in ("error", "warning")]
-    wait_until(lambda: not [p for p in descendants(daemon.pid) if p.state == "Z"], 3)
+    wait_until(lambda: not [p for p in descendants(daemon.pid) if p.state == "Z"])
     assert {pid: descriptors(pid) for pid in daemon.own()} == before
     assert daemon.stop() == 0
 

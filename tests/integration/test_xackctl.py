@@ -699,7 +699,7 @@ def test_suspended_jobs_are_seen_and_resumed(box):
     assert box.ctl("jobs", "--json").json[0]["suspended"] is True
     box.script("not-there", "exit 0\n")
     box.ctl("resume", "work")
-    daemon.wait_event("job.succeeded", id=entry, timeout=3)
+    daemon.wait_event("job.succeeded", id=entry, timeout=8)
     wait_until(lambda: box.ctl("suspended", "--json").json == [], 5, "it is no longer suspended")
 
 
@@ -709,7 +709,7 @@ def test_retry_starts_it_now(box):
     daemon.wait_event("job.retry", id=entry)
     assert box.ctl("retries", "--json").json[0]["id"] == entry
     box.ctl("retry", entry)
-    daemon.wait_event("job.succeeded", id=entry, timeout=3)
+    daemon.wait_event("job.succeeded", id=entry, timeout=8)
 
 
 def test_pause_holds_and_resume_releases(box):
@@ -720,7 +720,7 @@ def test_pause_holds_and_resume_releases(box):
     entry = box.add()
     assert box.ctl("explain", entry, "--json").json["state"] == "waiting"
     box.ctl("resume", "work")
-    daemon.wait_event("job.succeeded", id=entry, timeout=3)
+    daemon.wait_event("job.succeeded", id=entry, timeout=8)
 
 
 def test_daemon_that_does_not_answer(box):
