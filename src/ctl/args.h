@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "ctl/output.h"
+#include "domain/entry.h"
 
 #define DEFAULT_CONFIG "/etc/xackd/xackd.yaml"
 
@@ -48,6 +49,10 @@ enum option_id {
 	OPTION_WAIT,
 	OPTION_ACKED,
 	OPTION_MAXLEN,
+	OPTION_FROM,
+	OPTION_TO,
+	OPTION_RATE,
+	OPTION_ANEW,
 	OPTION_COUNT,
 };
 #define TAKES(id)   (UINT64_C(1) << (id))
@@ -83,6 +88,11 @@ struct args {
 	int64_t max_dead;
 	int64_t interval_ms;
 	int64_t maxlen; /* -1 = not given */
+	const char *from_text; /* NULL = not given */
+	const char *to_text;
+	char from_id[ENTRY_ID_SIZE];
+	char to_id[ENTRY_ID_SIZE];
+	int64_t rate; /* a second; 0 = not given */
 	uint64_t given; /* TAKES() bits */
 	const struct verb *verb;
 	char **rest; /* what stands behind the verb */

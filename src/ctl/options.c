@@ -1,4 +1,7 @@
 /* One row an option: its names, its argument, its help, and what takes its value. */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/num.h"
 #include "ctl/args.h"
@@ -161,6 +164,43 @@ static const char *set_until(struct args *a, const char *value)
 	return moment(value, &a->until_ms);
 }
 
+/* An ID, its first part alone, or a moment. */
+static const char *place(const char *value, const char *number, char ret_id[ENTRY_ID_SIZE])
+{
+	uint64_t ms, seq;
+	int64_t at_ms;
+	if (entry_id_parse(bytes_of(value), &ms, &seq) == 0) {
+		(void)snprintf(ret_id, ENTRY_ID_SIZE, "%" PRIu64 "-%" PRIu64, ms, seq);
+		return NULL;
+	}
+	if (num_u64(bytes_of(value), &ms) < 0) {
+		if (moment(value, &at_ms) || at_ms < 0)
+			return "is an ID (1700000000000-0, 0), a time (2024-01-31, 2024-01-31T10:11Z) or how long ago (30m, 7d)";
+		ms = (uint64_t)at_ms;
+	}
+	(void)snprintf(ret_id, ENTRY_ID_SIZE, "%" PRIu64 "-%s", ms, number);
+	return NULL;
+}
+
+static const char *set_from(struct args *a, const char *value)
+{
+	a->from_text = value;
+	return place(value, "0", a->from_id);
+}
+
+static const char *set_to(struct args *a, const char *value)
+{
+	a->to_text = value;
+	return place(value, "18446744073709551615", a->to_id);
+}
+
+static const char *set_rate(struct args *a, const char *value)
+{
+	size_t n = strlen(value);
+	n -= n > 2 && strcmp(value + n - 2, "/s") == 0 ? 2 : 0;
+	return num_i64((struct bytes){ value, n }, &a->rate) < 0 || a->rate < 1 || a->rate > 1000000 ? "is a number of entries a second: 10, 10/s" : NULL;
+}
+
 static const char *set_serve(struct args *a, const char *value)
 {
 	a->serve = value;
@@ -208,6 +248,10 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_WAIT]       = { "wait", 'w', NULL, "until it has happened", set_nothing },
 	[OPTION_ACKED]      = { "acked", 0, NULL, "all that is done", set_nothing },
 	[OPTION_MAXLEN]     = { "maxlen", 0, "N", "all but the newest N", set_maxlen },
+	[OPTION_FROM]       = { "from", 0, "ID|TIME", "from there on: an ID, a time, or how long ago (30m 7d); 0 is the beginning", set_from },
+	[OPTION_TO]         = { "to", 0, "ID|TIME", "up to there, with it", set_to },
+	[OPTION_RATE]       = { "rate", 0, "N/s", "no more than N a second", set_rate },
+	[OPTION_ANEW]       = { "anew", 0, NULL, "forget how far an earlier one that was not finished got", set_nothing },
 	[OPTION_FIX]        = { "fix", 0, NULL, "put right what can be put right without losing anything", set_nothing },
 	[OPTION_BATCH]      = { "batch", 'b', NULL, "print frames instead of drawing them: for a pipe or a file", set_nothing },
 	[OPTION_INTERVAL]   = { "interval", 'i', "DURATION", "look so often (2s)", set_interval },

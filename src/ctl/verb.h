@@ -50,6 +50,7 @@ int verb_dead_purge(struct ctl *ctl);
 int verb_pause(struct ctl *ctl);
 int verb_resume(struct ctl *ctl);
 int verb_trim(struct ctl *ctl);
+int verb_replay(struct ctl *ctl);
 int verb_dead_edit(struct ctl *ctl);
 int verb_dead_export(struct ctl *ctl);
 int verb_dead_import(struct ctl *ctl);

@@ -93,6 +93,13 @@ static const struct verb verbs[] = {
 	  VERB_ALONE | VERB_WRITES | TAKES(OPTION_JOB) | TAKES(OPTION_SINCE) | TAKES(OPTION_UNTIL) | TAKES(OPTION_JOURNAL) | TAKES(OPTION_SERVE) |
 	  TAKES(OPTION_PUBLIC), 0, 1, verb_report },
 #endif
+	{ "replay", "[JOB]", "Run again what is done: the same entries with their IDs, for this group alone",
+	  "Which: --from (and --to), and JOB or --queue; --match. What runs, is parked, waits, or stands as a dead letter is left alone, and so is\n"
+	  "what was delivered after it began. Each has all its attempts again. With --rate so many a second, while it runs; without, all of\n"
+	  "them are due now, and new entries get every fourth turn. How far it has got is kept in Redis: stopped in the middle, also by\n"
+	  "kill -9, the same command goes on behind it, and no entry runs twice by it. Without --yes it says the count and asks.",
+	  TAKES_QUEUE | TAKES(OPTION_FROM) | TAKES(OPTION_TO) | TAKES(OPTION_MATCH) | TAKES(OPTION_LIMIT) | TAKES(OPTION_RATE) | TAKES(OPTION_ANEW) |
+	  TAKES(OPTION_DRY_RUN) | TAKES(OPTION_YES), 0, 1, verb_replay },
 	{ "trim", "[JOB]", "Remove the oldest entries of a stream, but nothing that any group of it has not acknowledged",
 	  "Which: --acked, --older-than (by the time in the ID) or --maxlen, and JOB, --queue or --all. All groups of the stream count, also\n"
 	  "those that are not xackd's: what is pending in one, or was not delivered to it yet, stays with all that is behind it; it says\n"

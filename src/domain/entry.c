@@ -149,3 +149,10 @@ int64_t entry_id_time_ms(const char *id, int64_t now_ms)
 		return -1;
 	return (int64_t)ms;
 }
+
+int64_t entry_wait_ms(const struct entry *e, int64_t now_ms)
+{
+	int64_t at_ms = delivery_life(e->delivery) > 0 ? -1 : entry_id_time_ms(e->id, now_ms);
+
+	return at_ms < 0 ? -1 : now_ms > at_ms ? now_ms - at_ms : 0;
+}

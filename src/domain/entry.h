@@ -31,6 +31,13 @@ struct entry {
 /* Frees what it owns; the entry is empty then. NULL-safe on fields. */
 void entry_done(struct entry *e);
 
+/* An entry that is replayed begins another life: its deliveries are counted on from a number that was made for it (replay_step), far
+ * above what it had. What belongs to different lives has nothing to do with each other. 0 = the first. */
+static inline int64_t delivery_life(int64_t delivery)
+{
+	return delivery >> 10;
+}
+
 /* max(1, delivery - given). */
 int64_t entry_attempt(const struct entry *e);
 /* First value of that name, or NULL. */
@@ -44,5 +51,7 @@ MUST_CHECK int entry_mark_firsts(const struct entry_pair *pairs, size_t count, u
 MUST_CHECK int entry_id_parse(struct bytes id, uint64_t *ret_ms, uint64_t *ret_seq);
 /* <0, 0, >0; both must be valid. */
 int entry_id_cmp(const char *a, const char *b);
+/* How long the entry waited for its first start, -1 = it cannot be told: its ID is no time, or it is replayed. */
+int64_t entry_wait_ms(const struct entry *e, int64_t now_ms);
 /* The ms of an ID if they can be a time (2001 … now + 1 day), else -1. */
 int64_t entry_id_time_ms(const char *id, int64_t now_ms);

@@ -2,13 +2,14 @@
 -- KEYS: stream, due, given, note
 -- ARGV: group, consumer, id, delivery
 -- Answers: {code, owner, delivery, '0', '', 0, now}; code 0 acknowledged, 1 acknowledged although owner held it, 2 not pending
--- The first success wins: also that of a worker that lost its lease.
+-- The first success wins: also that of a worker that lost its lease. But not one of an earlier life of an entry that was replayed
+-- since (replay_step): that one was acknowledged.
 -- Crash: one atomic step; sent again it answers 2. Hints that cannot be dropped (a key of another type) do not keep the
 -- success from counting, hence pcall.
 local t = redis.call('TIME')
 local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
 local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1)[1]
-if not p then return {2, '', 0, '0', '', 0, now} end
+if not p or math.floor(p[4] / 1024) > math.floor(tonumber(ARGV[4]) / 1024) then return {2, '', 0, '0', '', 0, now} end
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
 redis.pcall('ZREM', KEYS[2], ARGV[3])
 redis.pcall('HDEL', KEYS[3], ARGV[3])

@@ -44,10 +44,11 @@ int queue_keys_init(struct queue_keys *k, const char *stream, const char *group)
 		.hosts = make(stream, group, "hosts"),
 		.paused = make(stream, group, "paused"),
 		.remade = make(stream, group, "remade"),
+		.replay = make(stream, group, "replay"),
 		.later = make(stream, NULL, "later"),
 		.later_data = make(stream, NULL, "later:data"),
 	};
-	if (k->stream && k->group && k->due && k->given && k->note && k->dead && k->hosts && k->paused && k->remade && k->later && k->later_data)
+	if (k->stream && k->group && k->due && k->given && k->note && k->dead && k->hosts && k->paused && k->remade && k->replay && k->later && k->later_data)
 		return 0;
 	queue_keys_done(k);
 	return -ENOMEM;
@@ -64,6 +65,7 @@ void queue_keys_done(struct queue_keys *k)
 	free(k->hosts);
 	free(k->paused);
 	free(k->remade);
+	free(k->replay);
 	free(k->later);
 	free(k->later_data);
 	*k = (struct queue_keys){ 0 };

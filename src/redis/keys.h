@@ -15,6 +15,7 @@ struct queue_keys {
 	char *hosts;
 	char *paused;
 	char *remade;
+	char *replay;
 	char *later;
 	char *later_data;
 };

@@ -16,17 +16,19 @@ void acks_note_done(struct worker *w, const struct run *r)
 	struct acked_id *a = &w->acked[w->acked_next];
 	if (entry_id_parse(bytes_of(r->entry.id), &a->ms, &a->seq) < 0)
 		return;
-	a->queue = r->queue->index;
+	a->queue = (uint32_t)r->queue->index;
+	a->life = (uint32_t)delivery_life(r->entry.delivery);
 	w->acked_next = (w->acked_next + 1) % ACKED_MEMORY;
 }
 
-bool acks_remember(const struct worker *w, const struct work_queue *q, const char *id)
+bool acks_remember(const struct worker *w, const struct work_queue *q, const struct held_id *held)
 {
 	uint64_t ms = 0, seq = 0;
-	if (entry_id_parse(bytes_of(id), &ms, &seq) < 0)
+	if (entry_id_parse(bytes_of(held->id), &ms, &seq) < 0)
 		return false;
 	for (size_t i = 0; i < ACKED_MEMORY; i++) {
-		if (w->acked[i].ms == ms && w->acked[i].seq == seq && w->acked[i].queue == q->index && (ms || seq))
+		const struct acked_id *a = &w->acked[i];
+		if (a->ms == ms && a->seq == seq && a->queue == q->index && a->life == (uint32_t)delivery_life(held->delivery) && (ms || seq))
 			return true;
 	}
 	return false;

@@ -429,7 +429,7 @@ static void on_mine(void *user, struct redisReply *reply)
 	for (size_t i = 0; i < list.count; i++) {
 		if (held(w, q, list.ids[i].id))
 			continue;
-		if (acks_remember(w, q, list.ids[i].id)) {
+		if (acks_remember(w, q, &list.ids[i])) {
 			reacknowledge(w, q, &list.ids[i]); /* Redis lost the acknowledgement, not we */
 			held_list_done(&list);
 			return;

@@ -101,9 +101,7 @@ void process_give(struct worker *w, struct run *r)
 	};
 	r->line_at = w->window.written_bytes + (int64_t)(w->window.out.n - w->window.out_at);
 	r->began_mono_ms = w->turn_mono_ms;
-	r->wait_ms = facts.enqueued_ms < 0 ? -1 : redis_now_ms - facts.enqueued_ms;
-	if (facts.enqueued_ms >= 0 && r->wait_ms < 0)
-		r->wait_ms = 0;
+	r->wait_ms = entry_wait_ms(&r->entry, redis_now_ms);
 	if (payload_json(&w->window.out, &facts) < 0)
 		window_decide_release(w, r, "no memory for its line");
 	else

@@ -134,12 +134,7 @@ static void start_handler(struct worker *w, struct run *r)
 	};
 	r->stage = RUN_HANDLER;
 	r->began_mono_ms = clock_mono_ms();
-	r->wait_ms = -1;
-	if (facts.enqueued_ms >= 0) {
-		r->wait_ms = connection_redis_now_ms(w->conn) - facts.enqueued_ms;
-		if (r->wait_ms < 0)
-			r->wait_ms = 0;
-	}
+	r->wait_ms = entry_wait_ms(&r->entry, connection_redis_now_ms(w->conn));
 	run_renewed_timer(w);
 	KILL_POINT("spawn.before");
 	handler_start(w->handler, &facts); /* may end at once, from inside */

@@ -137,7 +137,7 @@ struct fresh {
 enum { ACKED_MEMORY = 1000, RELEASE_MAX = 32 };
 struct acked_id {
 	uint64_t ms, seq;
-	size_t queue;
+	uint32_t queue, life;
 };
 
 enum recover_stage { RECOVER_KILL, RECOVER_ACK, RECOVER_RENEW, RECOVER_MINE, RECOVER_DONE };
@@ -338,7 +338,7 @@ void acks_send(struct worker *w, bool flush);
 bool acks_again(struct worker *w);
 void acks_down(struct worker *w); /* the connection broke: what was on its way is in doubt */
 bool acks_hold(const struct worker *w, const struct work_queue *q, const char *id);
-bool acks_remember(const struct worker *w, const struct work_queue *q, const char *id); /* acknowledged lately */
+bool acks_remember(const struct worker *w, const struct work_queue *q, const struct held_id *held); /* acknowledged lately */
 void acks_note_done(struct worker *w, const struct run *r);
 
 /* window.c */

@@ -45,7 +45,7 @@ class Queue:
     def __init__(self, client, stream="{q}jobs", group="g"):
         self.r, self.s, self.g = client, stream, group
         tag = stream[stream.index("{") + 1:stream.index("}")] if "{" in stream else stream
-        self.key = {name: "xackd:{%s}:%s:%s:%s" % (tag, stream, group, name) for name in ("due", "given", "note", "dead", "hosts", "paused", "remade")}
+        self.key = {name: "xackd:{%s}:%s:%s:%s" % (tag, stream, group, name) for name in ("due", "given", "note", "dead", "hosts", "paused", "remade", "replay")}
         self.later = "xackd:{%s}:%s:later" % (tag, stream)
 
     def keys(self, *names):
@@ -88,6 +88,17 @@ class Queue:
         """{"state": 0 ...}, or {"state": 1 or 2, "n": the group}."""
         names = "state n more length floor now held holder why consumer idle cursor".split()
         return dict(zip(names, self.call("trim", ["stream", "remade"], rule, value, most, count, self.g, *others)))
+
+    def replay_begin(self, asked="x", first="0-0", last="+", token="t1", anew=0):
+        return self.call("replay_begin", ["stream", "replay"], self.g, token, asked, first, last, anew)
+
+    def replay_look(self, first="-", last="+", most=100, with_pairs=0):
+        """(last ID, {id: state}, {id: pairs})"""
+        answer = self.call("replay_look", ["stream", "note", "dead"], self.g, first, last, most, with_pairs)
+        return answer[0].decode(), {i.decode(): state for i, state, _ in answer[1:]}, {i.decode(): pairs for i, _, pairs in answer[1:]}
+
+    def replay_step(self, cursor, following, *ids, token="t1", end=0):
+        return self.call("replay_step", ["stream", "due", "given", "note", "dead", "replay"], self.g, PARKED, token, cursor, following, end, *ids)
 
     def put_back(self, me, *held, another_group=0):
         """held: id, delivery, id, delivery ..."""

@@ -94,6 +94,14 @@ class World:
         for i in self.dice.sample(sorted(self.held[g]), min(len(self.held[g]), 3)):
             self.q.r.xclaim(self.q.s, g, PARKED, 0, [i], justid=True)
 
+    def replay(self):
+        """What is done is not, any more."""
+        acknowledged = [i for i in self.here if i not in self.waiting["g"] and i not in self.held["g"]]
+        again = self.dice.sample(acknowledged, min(len(acknowledged), 5))
+        self.q.replay_begin(anew=1)
+        assert self.q.replay_step("0-0", "0-0", *again, end=1)[1] == len(again)
+        self.held["g"].update(again)
+
     def delete(self):
         """Somebody removes what is done, or what is not: from then on it is not ours to keep."""
         for i in self.dice.sample(self.here, min(len(self.here), self.dice.randrange(3))):
@@ -138,7 +146,7 @@ class World:
 
     def run(self, steps):
         for _ in range(steps):
-            getattr(self, self.dice.choice(("add", "add", "read", "read", "settle", "settle", "claim", "delete", "trim")))()
+            getattr(self, self.dice.choice(("add", "add", "read", "read", "settle", "settle", "claim", "replay", "delete", "trim")))()
         self.trim()
 
 

@@ -59,7 +59,8 @@ SAYS = {
     "dead import": (lambda s: [s.exported()], 0, dict), "wait": (lambda s: [s.done()], 0, dict),
     "check": (lambda s: [], 0, dict), "doctor": (lambda s: [], None, list), "events": (lambda s: [s.log], 0, None),
     "pause": (lambda s: [], 0, list), "resume": (lambda s: [], 0, list), "drain": (lambda s: ["--wait"], 0, dict),
-    "report": (lambda s: [s.log], 0, None),
+    "trim": (lambda s: ["work", "--acked", "--yes"] if s.done() else [], 0, list),
+    "replay": (lambda s: ["work", "--from", "0", "--yes"] if s.done() else [], 0, dict), "report": (lambda s: [s.log], 0, None),
 }
 
 

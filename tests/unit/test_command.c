@@ -87,7 +87,8 @@ static void test_names(void **state)
 	static const char *const names[] = { "fetch", "take", "ack", "park", "bury", "release", "renew", "group", "put_back",
 					     "host_take", "host_renew", "host_leave", "reap", "sweep", "delete_consumer", "gauges",
 					     "rebuild_due", "due_suspended", "janitor", "explain", "requeue", "purge", "parked", "retry",
-					     "pause", "dead_find", "dead_put", "cancel_waiting", "newest", "trim" };
+					     "pause", "dead_find", "dead_put", "cancel_waiting", "newest", "trim",
+					     "replay_begin", "replay_look", "replay_step" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)

@@ -89,6 +89,27 @@ static void test_id_time(void **state)
 		assert_int_equal(entry_id_time_ms(rows[i].id, now), rows[i].ms);
 }
 
+static void test_wait(void **state)
+{
+	(void)state;
+	const int64_t now = 1700000000000, life = now * 1000 / 1024 * 1024;
+	const struct {
+		const char *id;
+		int64_t delivery, wait;
+	} rows[] = {
+		{ "1699999999000-0", 1, 1000 }, { "1699999999000-0", 1000, 1000 }, { "1700000000500-0", 1, 0 },
+		{ "5-0", 1, -1 },               { "1699999999000-0", life + 1, -1 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct entry e = { .delivery = rows[i].delivery };
+		snprintf(e.id, sizeof(e.id), "%s", rows[i].id);
+		assert_int_equal(entry_wait_ms(&e, now), rows[i].wait);
+	}
+	assert_int_equal(delivery_life(1), 0);
+	assert_int_equal(delivery_life(life), delivery_life(life + 1000));
+	assert_true(delivery_life(life + 1024) > delivery_life(life));
+}
+
 static unsigned char fold(unsigned char c)
 {
 	return c >= 'a' && c <= 'z' ? (unsigned char)(c - 32) : c;
@@ -148,7 +169,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attempt), cmocka_unit_test(test_find),   cmocka_unit_test(test_id_parse),       cmocka_unit_test(test_id_cmp),
-		cmocka_unit_test(test_id_time), cmocka_unit_test(test_firsts), cmocka_unit_test(test_firsts_of_many), cmocka_unit_test(test_done),
+		cmocka_unit_test(test_id_time), cmocka_unit_test(test_wait), cmocka_unit_test(test_firsts), cmocka_unit_test(test_firsts_of_many), cmocka_unit_test(test_done),
 	};
 	return RUN_GROUP(tests);
 }
