@@ -1,5 +1,5 @@
 /* The limit of everything that feeds processes with lines of JSON: WORKERS processes, each with one handler, that keep WINDOW lines in flight, each
- * line encoded by jansson, each answer decoded by it. No Redis.
+ * line encoded by jansson, each answer decoded by it. No Redis. The clock starts when each handler has answered its first line.
  *
  * Usage: pipe_limit WORKERS JOBS WINDOW HANDLER [ARGUMENT …]     prints jobs a second. */
 #include <fcntl.h>
@@ -21,7 +21,7 @@ static double now_s(void)
 
 static size_t add_line(char *out, size_t size, long n)
 {
-	char id[32], text[16];
+	char id[40], text[24];
 	snprintf(id, sizeof(id), "1700000000000-%ld", n);
 	snprintf(text, sizeof(text), "%ld", n);
 	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:I,s:{s:s}}", "id", id, "stream", "work", "group", "xackd", "job", "work", "attempt", 1,
@@ -49,14 +49,17 @@ static long take_answers(char *in, size_t *n)
 	return taken;
 }
 
-static void worker(long jobs, long window, char **argv)
+struct handler {
+	int to, from;
+	pid_t pid;
+	char in[1 << 16]; /* answers that are not whole yet */
+	size_t held;
+};
+
+static void start_handler(struct handler *h, char **argv)
 {
-	static char out[1 << 20], in[1 << 16];
 	posix_spawn_file_actions_t actions;
 	int to[2], from[2];
-	long sent = 0, done = 0;
-	size_t held = 0;
-	pid_t pid;
 
 	if (pipe2(to, O_CLOEXEC) < 0 || pipe2(from, O_CLOEXEC) < 0)
 		exit(1);
@@ -64,46 +67,95 @@ static void worker(long jobs, long window, char **argv)
 	posix_spawn_file_actions_adddup2(&actions, to[0], 0);
 	posix_spawn_file_actions_adddup2(&actions, from[1], 3);
 	char *const clean[] = { "PATH=/usr/local/bin:/usr/bin:/bin", NULL };
-	if (posix_spawn(&pid, argv[0], &actions, NULL, argv, clean) != 0)
+	if (posix_spawn(&h->pid, argv[0], &actions, NULL, argv, clean) != 0)
 		exit(1);
 	close(to[0]);
 	close(from[1]);
+	h->to = to[1];
+	h->from = from[0];
+}
+
+static void feed(struct handler *h, long jobs, long window)
+{
+	static char out[1 << 20];
+	long sent = 0, done = 0;
+
 	while (done < jobs) {
 		size_t n = 0;
 		for (; sent < jobs && sent - done < window && n + 512 < sizeof(out); sent++)
 			n += add_line(out + n, sizeof(out) - n, sent);
-		if (n > 0 && write(to[1], out, n) != (ssize_t)n)
+		if (n > 0 && write(h->to, out, n) != (ssize_t)n)
 			exit(1);
 		do {
-			ssize_t got = read(from[0], in + held, sizeof(in) - held);
+			ssize_t got = read(h->from, h->in + h->held, sizeof(h->in) - h->held);
 			if (got <= 0)
 				exit(1);
-			held += (size_t)got;
-			done += take_answers(in, &held);
+			h->held += (size_t)got;
+			done += take_answers(h->in, &h->held);
 		} while (sent - done > window / 2 && done < jobs);
 	}
-	close(to[1]);
-	waitpid(pid, NULL, 0);
+}
+
+/* Says by a byte on `say` that its handler runs, begins when `go` ends, and says by another that all is done. */
+static void worker(long jobs, long window, char **argv, int say, int go)
+{
+	static struct handler h;
+	char byte = 0;
+
+	start_handler(&h, argv);
+	feed(&h, 1, 1);
+	if (write(say, &byte, 1) != 1 || read(go, &byte, 1) != 0)
+		exit(1);
+	feed(&h, jobs, window);
+	if (write(say, &byte, 1) != 1)
+		exit(1);
+	close(h.to);
+	waitpid(h.pid, NULL, 0);
 	_exit(0);
+}
+
+/* A byte from each, or one of them ended before. */
+static void hear(int from, int workers)
+{
+	char byte;
+
+	for (int i = 0; i < workers; i++) {
+		if (read(from, &byte, 1) != 1)
+			exit(1);
+	}
 }
 
 int main(int argc, char **argv)
 {
+	int said[2], go[2];
+
 	if (argc < 5) {
 		fprintf(stderr, "usage: pipe_limit WORKERS JOBS WINDOW HANDLER [ARGUMENT ...]\n");
 		return 64;
 	}
 	int workers = atoi(argv[1]);
 	long jobs = atol(argv[2]) / workers;
-	double start = now_s();
+	if (pipe2(said, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0)
+		return 1;
 	for (int i = 0; i < workers; i++) {
-		if (fork() == 0)
-			worker(jobs, atol(argv[3]), argv + 4);
+		if (fork() == 0) {
+			close(said[0]);
+			close(go[1]);
+			worker(jobs, atol(argv[3]), argv + 4, said[1], go[0]);
+		}
 	}
+	alarm(170); /* should one of them fail, the others would wait */
+	close(said[1]);
+	close(go[0]);
+	hear(said[0], workers);
+	double start = now_s();
+	close(go[1]);
+	hear(said[0], workers);
+	double took = now_s() - start;
 	for (int status; wait(&status) > 0;) {
 		if (status != 0)
 			return 1;
 	}
-	printf("%.1f\n", (double)(jobs * workers) / (now_s() - start));
+	printf("%.1f\n", (double)(jobs * workers) / took);
 	return 0;
 }

@@ -1,4 +1,4 @@
-// The worker and the producer of BullMQ; the job is a command.
+// The worker and the producer of BullMQ; the job is a command, or nothing.
 // Usage: node bull.js work CONCURRENCY | node bull.js add COUNT COMMAND… | node bull.js each COMMAND… (one for each line of stdin; prints when)
 const { Queue, Worker } = require("bullmq");
 const { spawn } = require("child_process");
@@ -6,6 +6,7 @@ const connection = { path: process.env.BENCH_SOCKET, maxRetriesPerRequest: null 
 const [what, ...rest] = process.argv.slice(2);
 
 function run(job) {
+  if (job.data.length === 0) return Promise.resolve();
   return new Promise((done, fail) => {
     const child = spawn(job.data[0], job.data.slice(1), { stdio: "ignore" });
     child.on("error", fail);

@@ -1,4 +1,4 @@
-"""The job of Celery: a command. Prefork, without results, acknowledged as by default (early)."""
+"""The job of Celery: a command, or nothing. Prefork, without results, acknowledged as by default (early)."""
 import os
 import subprocess
 
@@ -10,4 +10,5 @@ app.conf.task_ignore_result = True
 
 @app.task(name="run")
 def run(*command):
-    subprocess.run(command, check=True)
+    if command:
+        subprocess.run(command, check=True, close_fds=False)

@@ -1,6 +1,7 @@
-"""The job of RQ: a command."""
+"""The job of RQ: a command, or nothing."""
 import subprocess
 
 
 def run(*command):
-    subprocess.run(command, check=True)
+    if command:
+        subprocess.run(command, check=True, close_fds=False)
