@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "handler/capture.h"
+#include "handler/cpu_home.h"
 #include "handler/group.h"
 #include "handler/input.h"
 #include "handler/notify.h"
@@ -47,6 +48,7 @@ struct handler {
 	struct spawner spawner;
 	struct plan plan;
 	struct group group;
+	const struct cpu_home *home; /* NULL = the worker never is at one */
 	struct input input;
 	struct capture capture;
 	struct notify notify;
@@ -287,12 +289,12 @@ static void finish(struct handler *h)
 	report(h, &end, &usage);
 }
 
+/* A pidfd is readable once its process has ended, and not before. */
 static void on_exit_event(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct handler *h = io->data;
 	(void)loop;
-	(void)events;
-	if (leader_is_dead(h))
+	if ((events & EV_ERROR) == 0 || leader_is_dead(h))
 		finish(h);
 }
 
@@ -425,6 +427,7 @@ static enum plan_answer launch(struct handler *h, const struct run_facts *facts,
 	enum spawn_stage stage = SPAWN_CLONE;
 
 	h->plan.held = group_prepare(&h->group, &facts->job->limits, &h->plan.spawn);
+	h->plan.spawn.cpus = h->home ? cpu_home_handlers(h->home) : NULL;
 	if (plan_make(&h->plan, facts, ret_end) != PLAN_OK || open_ends(h, facts, ends, ret_stdin, ret_end) != PLAN_OK)
 		return PLAN_REFUSED;
 	memcpy(h->plan.spawn.fds, ends, sizeof(h->plan.spawn.fds));
@@ -511,6 +514,11 @@ void handler_pair(struct handler *a, struct handler *b)
 void handler_use_group(struct handler *h, const struct group_home *home, const char *name)
 {
 	group_init(&h->group, home, name);
+}
+
+void handler_use_home(struct handler *h, const struct cpu_home *home)
+{
+	h->home = home;
 }
 
 bool handler_running(const struct handler *h)

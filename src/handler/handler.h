@@ -13,6 +13,7 @@
 #include "domain/job.h"
 #include "domain/outcome.h"
 
+struct cpu_home;
 struct group_home;
 struct handler;
 
@@ -54,6 +55,8 @@ void handler_start_many(struct handler *h, const struct job *job, bool limited, 
 void handler_pair(struct handler *a, struct handler *b);
 /* Its runs live in a cgroup of this name inside the worker's. Borrows the name for good. Before the first start. */
 void handler_use_group(struct handler *h, const struct group_home *home, const char *name);
+/* Its runs may use the CPUs that the worker at home left alone. Borrows home for good. Before the first start. */
+void handler_use_home(struct handler *h, const struct cpu_home *home);
 bool handler_running(const struct handler *h);
 pid_t handler_pid(const struct handler *h);
 uint64_t handler_pid_start(const struct handler *h);

@@ -184,6 +184,19 @@ CHILD_CODE static bool child_set_limits(const struct spawn_plan *plan)
 	return true;
 }
 
+/* It is no reason not to start: if none of them is allowed any more, those that are. */
+CHILD_CODE static bool child_set_cpus(const cpu_set_t *cpus)
+{
+	cpu_set_t every;
+
+	if (!cpus || syscall(SYS_sched_setaffinity, 0, sizeof(*cpus), cpus) == 0)
+		return true;
+	for (size_t i = 0; i < sizeof(every.__bits) / sizeof(every.__bits[0]); i++)
+		every.__bits[i] = ~(__cpu_mask)0;
+	(void)syscall(SYS_sched_setaffinity, 0, sizeof(every), &every);
+	return true;
+}
+
 /* By raw system calls: libc's functions would change the user of all our threads. */
 CHILD_CODE static bool child_set_user(const struct spawn_user *user)
 {
@@ -231,7 +244,7 @@ CHILD_CODE static bool child_step(struct job_of_child *job, enum spawn_stage sta
 	case SPAWN_LIMITS:
 		return child_set_limits(plan) && syscall(SYS_umask, plan->umask) >= 0;
 	case SPAWN_NICE:
-		return plan->nice == 0 || syscall(SYS_setpriority, PRIO_PROCESS, 0, plan->nice) == 0;
+		return child_set_cpus(plan->cpus) && (plan->nice == 0 || syscall(SYS_setpriority, PRIO_PROCESS, 0, plan->nice) == 0);
 	case SPAWN_USER:
 		return child_set_user(plan->user);
 	case SPAWN_PARENT:

@@ -2,6 +2,7 @@
  * calls. The child shares the memory until its exec (no page tables are copied), so its errors come back in plain memory. */
 #pragma once
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,6 +53,7 @@ struct spawn_plan {
 	mode_t umask;
 	int nice;                      /* 0 = as it is */
 	const struct spawn_user *user; /* NULL = as it is */
+	const cpu_set_t *cpus;         /* NULL = where the parent may run */
 	int group_fd;                  /* folder of the cgroup that it is born in; 0 = ours */
 	int group_procs_fd;            /* cgroup.procs of the one that it moves to, where it cannot be born there; 0 = none */
 };

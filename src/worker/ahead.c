@@ -16,6 +16,7 @@ enum {
 	AGAIN_MS = 5,
 	RUNS_MIN = 8,         /* before that a job's time is not known */
 	BACKLOG_MS = 2,       /* a read that was answered quicker did not wait for a producer */
+	HOME_FROM = 3,         /* so many at once: handlers are short, and there is enough of them */
 	FAT_BYTES = 64 * 1024, /* several large entries are not held in memory for the sake of a round trip */
 };
 
@@ -61,7 +62,7 @@ void ahead_note(struct worker *w, const struct run *r, const struct run_end *end
 
 /* ---- how many ---- */
 
-int64_t ahead_want(struct worker *w)
+static int64_t fitting(struct worker *w)
 {
 	const struct queue *def = w->queues[0].def;
 	int64_t fit = AHEAD_MAX;
@@ -77,6 +78,16 @@ int64_t ahead_want(struct worker *w)
 	}
 	fit = fit < w->ahead_count ? fit : w->ahead_count;
 	return fit < 1 ? 1 : fit;
+}
+
+/* Between one and HOME_FROM it stays where it is: to and fro would cost more than it is worth. */
+int64_t ahead_want(struct worker *w)
+{
+	int64_t want = fitting(w);
+
+	if (want == 1 || want >= HOME_FROM)
+		cpu_home_keep(&w->cpu_home, want > 1);
+	return want;
 }
 
 /* Double while reads are full, begin anew with one when they are not: a small burst is spread over the workers. */
@@ -122,6 +133,7 @@ void ahead_give_back(struct worker *w, const char *why)
 	w->surplus = w->ahead;
 	w->ahead = (struct entry_list){ 0 };
 	w->ahead_count = 1;
+	cpu_home_keep(&w->cpu_home, false);
 }
 
 static int64_t held_ms(const struct worker *w)
@@ -222,6 +234,7 @@ int ahead_init(struct worker *w)
 	if (!w->paces)
 		return -ENOMEM;
 	w->ahead_count = 1;
+	w->cpu_home = (struct cpu_home){ .number = w->place.row, .workers = w->host_workers };
 	ev_init(&w->ahead_timer, on_time);
 	w->ahead_timer.data = w;
 	return 0;

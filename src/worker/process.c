@@ -384,6 +384,7 @@ int process_init(struct worker *w)
 	if (!win->process)
 		return -ENOMEM;
 	handler_use_group(win->process, &w->group_home, "process");
+	handler_use_home(win->process, &w->cpu_home);
 	handler_pair(w->handler, win->process);
 	ev_init(&win->writable, on_writable);
 	ev_init(&win->timeout, on_timeout);

@@ -362,6 +362,7 @@ int run_init(struct worker *w)
 	if (!w->handler)
 		return -ENOMEM;
 	handler_use_group(w->handler, &w->group_home, "handler");
+	handler_use_home(w->handler, &w->cpu_home);
 	ev_init(&w->renew, on_renew_timer);
 	w->renew.data = w;
 	ev_signal_init(&w->sig_cont, on_cont, SIGCONT);

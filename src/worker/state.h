@@ -12,6 +12,7 @@
 #include "domain/payload.h"
 #include "domain/reply.h"
 #include "domain/stats.h"
+#include "handler/cpu_home.h"
 #include "handler/group.h"
 #include "handler/handler.h"
 #include "ipc/inherit.h"
@@ -239,6 +240,7 @@ struct worker {
 	int64_t ahead_boot_ms;       /* when they were read */
 	int64_t ahead_count;         /* how many the next read may bring: grows while there is a backlog */
 	ev_timer ahead_timer;
+	struct cpu_home cpu_home;    /* kept while there is a backlog of the shortest */
 
 	/* speak.c */
 	struct job_numbers **numbers; /* by job, NULL until it has work */

@@ -1,7 +1,10 @@
 """Reading ahead: short handlers take several entries at once, nobody waits behind a long one, and what was only held never loses an attempt."""
+import os
 import threading
 import time
 from collections import Counter
+
+import pytest
 
 from harness import PARKED, in_sh, never, wait_until
 
@@ -231,3 +234,45 @@ def test_failures_among_them(box):
     box.wait_done(timeout=60)
     assert len({e["id"] for e in daemon.events("job.failed")}) == len(daemon.events("job.failed")) == 30
     assert len({e["id"] for e in daemon.events("job.succeeded")}) == len(daemon.events("job.succeeded")) == 300
+
+
+def cpus_of(pid):
+    try:
+        return os.sched_getaffinity(pid)
+    except ProcessLookupError:
+        return set()
+
+
+def seen_at_home(box, daemon, values):
+    """The sets of CPUs that workers were seen to run on while there was work; a busy machine has no short handlers, so it may take several tries."""
+    seen = set()
+    add_at_once(box, values)
+    while box.groups()[0]["lag"] or box.pending():
+        seen |= {frozenset(cpus_of(pid)) for pid in daemon.workers()}
+    return seen
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU")
+def test_workers_stay_on_their_cpu_while_there_is_a_backlog(box):
+    """And their handlers may run anywhere."""
+    everywhere = frozenset(os.sched_getaffinity(0))
+    daemon = box.daemon({"exec": ["/bin/grep", "^Cpus_allowed:", "/proc/self/status"], "lease": LEASE}, workers=len(everywhere))
+    learnt(box)
+    homes = set()
+
+    def spread():
+        homes.update(seen_at_home(box, daemon, range(400)) - {everywhere, frozenset()})
+        return homes == {frozenset({cpu}) for cpu in everywhere}
+    wait_until(spread, 120)
+    box.wait_done(timeout=60)
+    wait_until(lambda: all(cpus_of(pid) == everywhere for pid in daemon.workers()))
+    lines = {e["line"] for e in daemon.events("job.output")}
+    assert len(lines) == 1 and int(lines.pop().split()[1].replace(",", ""), 16) == sum(1 << cpu for cpu in everywhere)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU")
+def test_fewer_workers_than_cpus_go_where_there_is_room(box):
+    everywhere = frozenset(os.sched_getaffinity(0))
+    daemon = box.daemon({"exec": ["/bin/true"], "lease": LEASE}, workers=1)
+    learnt(box)
+    assert seen_at_home(box, daemon, range(1000)) == {everywhere}
