@@ -173,6 +173,14 @@ static void heard(void *user, int fd, struct bytes chunk)
 	tell(h, false);
 }
 
+static void fell_silent(void *user, int fd)
+{
+	struct handler *h = user;
+
+	if (fd == NOTIFY_FD && h->many)
+		h->callbacks->mute(h->user);
+}
+
 /* ---- the end ---- */
 
 static void unwatch(struct handler *h)
@@ -551,7 +559,7 @@ static void keep_statuses(void)
 
 static void init_watchers(struct handler *h)
 {
-	pipes_init(&h->pipes, h->loop, heard, h);
+	pipes_init(&h->pipes, h->loop, heard, fell_silent, h);
 	ev_init(&h->exit, on_exit_event);
 	ev_init(&h->deadline, on_deadline);
 	ev_init(&h->pace, on_pace);

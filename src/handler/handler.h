@@ -37,6 +37,8 @@ struct handler_callbacks {
 	void (*ended)(void *user, const struct run_end *end, const struct said *said, struct bytes stderr_tail, const struct handler_usage *usage);
 	/* A line on fd 3 of a process for many entries that is no KEY=VALUE: of handler_start_many alone. */
 	void (*reply)(void *user, struct bytes line, bool cut);
+	/* A process for many entries has closed fd 3, and so has all that it started: it may be about to end. */
+	void (*mute)(void *user);
 	/* It was killed and does not die; the run goes on until it does. At most once a run. May be NULL. */
 	void (*undying)(void *user, const char *why);
 };

@@ -51,15 +51,19 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 	(void)events;
 	for (size_t i = 0; i < PIPES_COUNT; i++) {
 		struct pipe_end *end = &p->ends[i];
-		if (io == &end->io && read_end(p, end) == 0)
-			close_if_ended(p, end);
+		if (io != &end->io || read_end(p, end) > 0)
+			continue;
+		close_if_ended(p, end);
+		if (end->fd < 0)
+			p->ended(p->user, PIPES_FIRST_FD + (int)i);
 	}
 }
 
-void pipes_init(struct pipes *p, struct ev_loop *loop, void (*take)(void *user, int fd, struct bytes chunk), void *user)
+void pipes_init(struct pipes *p, struct ev_loop *loop, void (*take)(void *user, int fd, struct bytes chunk), void (*ended)(void *user, int fd), void *user)
 {
 	p->loop = loop;
 	p->take = take;
+	p->ended = ended;
 	p->user = user;
 	for (size_t i = 0; i < PIPES_COUNT; i++) {
 		p->ends[i].fd = -1;

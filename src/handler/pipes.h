@@ -24,11 +24,13 @@ struct pipes {
 	struct pipe_end ends[PIPES_COUNT];
 	/* Bytes from the handler's descriptor 1, 2 or 3. It may close the pipes. */
 	void (*take)(void *user, int fd, struct bytes chunk);
+	/* Nobody has that descriptor any more, and all of it was read. */
+	void (*ended)(void *user, int fd);
 	void *user;
 	char chunk[PIPES_CHUNK];
 };
 
-void pipes_init(struct pipes *p, struct ev_loop *loop, void (*take)(void *user, int fd, struct bytes chunk), void *user);
+void pipes_init(struct pipes *p, struct ev_loop *loop, void (*take)(void *user, int fd, struct bytes chunk), void (*ended)(void *user, int fd), void *user);
 /* Make them. ret_fds[1 … 3] become the handler's ends, the caller's to close, also those made before a failure; with discard, stdout is
  * /dev/null. owner: who shall be able to open /dev/stderr again; NULL = as it is. 0 or -errno. */
 MUST_CHECK int pipes_open(struct pipes *p, bool discard, const struct spawn_user *owner, int ret_fds[SPAWN_FDS]);

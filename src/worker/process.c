@@ -112,7 +112,7 @@ void process_launch(struct worker *w)
 {
 	struct window *win = &w->window;
 
-	win->gathering = win->ending = win->distrusted = win->timed_out = win->cancelling = win->deaf = false;
+	win->gathering = win->ending = win->distrusted = win->timed_out = win->cancelling = win->deaf = win->mute = false;
 	win->born_mono_ms = clock_mono_ms();
 	win->answers = win->written_bytes = 0;
 	win->read_bytes = INT64_MAX;
@@ -148,7 +148,8 @@ static void on_grace(struct ev_loop *loop, ev_timer *timer, int events)
 	struct worker *w = timer->data;
 	(void)loop;
 	(void)events;
-	if (w->window.ending && handler_running(w->window.process) && window_unanswered(w) == 0)
+	bool done = w->window.mute || (w->window.ending && window_unanswered(w) == 0);
+	if (done && handler_running(w->window.process))
 		handler_stop(w->window.process, END_STOPPED, w->window.job->kill_grace_ms);
 }
 
@@ -217,6 +218,17 @@ static void on_reply(void *user, struct bytes line, bool cut)
 	} /* else: answered before, or not one of ours */
 }
 
+/* No answer will come. It has the grace to end by itself. */
+static void on_mute(void *user)
+{
+	struct worker *w = user;
+
+	if (w->window.job->mode != MODE_PERSISTENT)
+		return;
+	w->window.mute = w->window.deaf = true;
+	arm(w, &w->window.grace, w->window.job->kill_grace_ms);
+}
+
 static void judge_cancelled(struct worker *w, struct run *r, const struct run_end *end)
 {
 	struct run_end cancelled = *end;
@@ -250,21 +262,25 @@ static void judge_persistent(struct worker *w, struct run *r, const struct run_e
 	struct run_end timeout = { .kind = END_TIMED_OUT, .code = -1, .signal = end->signal, .timeout_ms = win->job->timeout_ms };
 	bool started = end->kind == END_EXITED || end->kind == END_SIGNALLED || end->kind == END_TIMED_OUT;
 
-	if (r->overdue) /* it may have been answered after all, while its process was being ended */
+	if (r->overdue && !never_read(win, r)) /* it may have been answered after all, while its process was being ended */
 		decide_end(w, r, &timeout, NULL);
 	else if (r->misspoken)
 		window_decided(w, r);
 	else if (win->stopped)
 		window_decide_release(w, r, "stopped: the daemon or its worker ends");
-	else if (started && never_read(win, r))
+	else if ((started || r->overdue || win->mute) && never_read(win, r))
 		window_decide_release(w, r, "its process ended before it read it");
-	else if (win->timed_out || win->distrusted || (started && unanswered > 1))
+	else if (win->timed_out || win->distrusted || ((started || win->mute) && unanswered > 1))
 		window_decide_release(w, r, "its process ended with several entries unanswered: it runs alone next");
 	else if (end->kind == END_EXITED && end->code == 0 && end->signal == 0) {
 		outcome_no_reply(r->job, "the process ended without an answer", r->attempt, worker_random(), &r->outcome);
 		window_decided(w, r);
-	} else
+	} else if (win->mute && !started) {
+		outcome_no_reply(r->job, "the process closed descriptor 3 without an answer", r->attempt, worker_random(), &r->outcome);
+		window_decided(w, r);
+	} else {
 		decide_end(w, r, end, NULL);
+	}
 }
 
 static void on_ended(void *user, const struct run_end *end, const struct said *said, struct bytes tail, const struct handler_usage *usage)
@@ -375,6 +391,7 @@ int process_init(struct worker *w)
 		.dropped = on_dropped,
 		.progress = on_progress,
 		.reply = on_reply,
+		.mute = on_mute,
 		.undying = on_undying,
 		.ended = on_ended,
 	};

@@ -98,7 +98,8 @@ struct window {
 	bool ending;             /* the process gets nothing more */
 	bool distrusted;         /* it said something that nobody understands */
 	bool timed_out, stopped, cancelling;
-	bool deaf;               /* the process has closed its stdin */
+	bool mute;               /* the process has closed descriptor 3: it can answer no more */
+	bool deaf;               /* it has, or its stdin: it gets nothing more */
 	int stdin_fd;            /* -1 = closed */
 	ev_io writable;
 	struct buf out;

@@ -182,17 +182,31 @@ def test_a_process_that_ends_well_without_an_answer(box):
     assert daemon.wait_event("job.succeeded", id=entry)["attempt"] == 2
 
 
-@pytest.mark.parametrize("end", ["time.sleep(.2); os._exit(3)", "os.close(0); time.sleep(600)"])
+@pytest.mark.parametrize("end", ["say(e['id']); time.sleep(.2); os._exit(3)", "os.close(0); say(e['id']); time.sleep(600)",
+                                 "say(e['id']); time.sleep(600)"])
 def test_a_process_that_ends_between_two(box, end):
     """What lay in its stdin unread is nobody's failure: the next process gets it."""
-    daemon = box.daemon(persistent(box, "for e in lines():\n    say(e['id'])\n    %s\n" % end, success="each", kill_grace="200ms",
-                                   retry={"max_attempts": 1}))
+    daemon = box.daemon(persistent(box, "for e in lines():\n    %s\n" % end, success="each", kill_grace="200ms",
+                                   timeout="500ms" if end == "say(e['id']); time.sleep(600)" else "1m", retry={"max_attempts": 1}))
     ids = at_once(box, range(5))
     box.wait_done()
     wait_until(lambda: len(daemon.events("job.succeeded")) == 5)
     assert {e["id"]: e["attempt"] for e in daemon.events("job.succeeded")} == {i: 1 for i in ids}
     assert len({line.split()[3] for line in box.lines()}) == 5
     assert not daemon.events("job.failed")
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_a_process_that_closes_its_descriptor_3(box, window):
+    """No answer can come any more, however long its timeout is."""
+    body = "for e in lines():\n    if e['fields']['n'] == '0' and e['attempt'] == 1:\n        out.close()\n        time.sleep(600)\n    say(e['id'])\n"
+    daemon = box.daemon(persistent(box, body, window=window, success="each", timeout="0", kill_grace="200ms"))
+    ids = at_once(box, range(3))
+    box.wait_done()
+    wait_until(lambda: len(daemon.events("job.succeeded")) == 3)
+    assert {e["id"]: e["attempt"] for e in daemon.events("job.succeeded")} == {i: 2 if i == ids[0] else 1 for i in ids}
+    [failed] = daemon.events("job.failed")
+    assert (failed["id"], failed["reason"], failed["detail"]) == (ids[0], "reply", "the process closed descriptor 3 without an answer")
 
 
 @pytest.mark.parametrize("workers", [1, 3])
