@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from common import CPUS, HERE, TRUE, Drain, Skip, compiled, fill, left, output, wait_for
+from common import CPUS, HERE, TRUE, Drain, Skip, Wire, compiled, fill, left, output, wait_for
 import harness
 
 WORKERS = 2 * CPUS
@@ -122,11 +122,11 @@ class Stamps:
 
 
 def add_and_wait(box, stamps, count):
-    def add():
-        now = time.time()
-        box.r.execute_command("XADD", "work", "*", "n", "1")
-        return now
-    return [stamps.after(add()) for _ in range(count + 3)][3:]
+    wire = Wire(box)
+    try:
+        return [stamps.after(wire.ask("XADD", "work", "*", "n", 1)) for _ in range(count + 3)][3:]
+    finally:
+        wire.close()
 
 
 def bare_latency(rod, stamps, count):

@@ -80,9 +80,15 @@ class Sidekiq(Peer):
         self.box.r.sadd("queues", "default")
         pipe = self.box.r.pipeline(transaction=False)
         for _ in range(count):
-            pipe.lpush("queue:default", json.dumps({"class": "Run", "args": self.command, "retry": False, "queue": "default", "jid": uuid.uuid4().hex[:24],
-                                                    "created_at": time.time(), "enqueued_at": time.time()}))
+            pipe.lpush("queue:default", self.job())
         pipe.execute()
+
+    def add_one(self):
+        return self.wire().ask("LPUSH", "queue:default", self.job())
+
+    def job(self):
+        return json.dumps({"class": "Run", "args": self.command, "retry": False, "queue": "default", "jid": uuid.uuid4().hex[:24], "created_at": time.time(),
+                           "enqueued_at": time.time()})
 
     def work(self):
         processes, threads = self.spread()

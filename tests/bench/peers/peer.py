@@ -2,7 +2,7 @@
 import os
 import time
 
-from common import TRUE, Drain, Group, Skip, wait_for
+from common import TRUE, Drain, Group, Skip, Wire, wait_for
 import harness
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,6 +21,7 @@ class Peer:
     few = 1           # a part of the jobs, where it is slow
     native = None     # with how many workers it does functions of its own best, and how many are measured; or it only knows commands
     on_redis = True   # on a Redis of its own, as xackd's
+    own_wire = None
     setting = ""      # how it is set up, for the reader
 
     def __init__(self, workers, command, folder, lean=False):
@@ -64,11 +65,18 @@ class Peer:
         self.add(1)
         return now
 
+    def wire(self):
+        if not self.own_wire:
+            self.own_wire = Wire(self.box)
+        return self.own_wire
+
     def work(self):
         """Start the workers."""
         raise NotImplementedError
 
     def close(self):
+        if self.own_wire:
+            self.own_wire.close()
         self.group.end()
         self.servers.end()
         self.box.close()

@@ -145,6 +145,9 @@ class Blpop(Peer):
     def add(self, count):
         self.box.r.rpush("q", *range(count))
 
+    def add_one(self):
+        return self.wire().ask("RPUSH", "q", 1)
+
     def work(self):
         for number in range(self.workers):
             self.environment.update(S=self.box.redis.socket, ME=str(number))
@@ -166,6 +169,9 @@ class Xreadgroup(Blpop):
 
     def add(self, count):
         fill(self.box, "work", count)
+
+    def add_one(self):
+        return self.wire().ask("XADD", "work", "*", "n", 1)
 
 
 def xargs(count, workers, command):
