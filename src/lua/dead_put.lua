@@ -6,6 +6,12 @@
 -- An entry has one dead letter: its note names it, and is how a second import is told. Where the entry is not known, the dead
 -- id that it had stands in for it. More than 3,500 pairs are kept as one, as in bury.
 -- Crash: XADD is the first write; full memory refuses it before anything has changed.
+
+-- How many of its fields are about it: xackd.meta = n, and n pairs. Anybody may have written there: what is not of this form has none.
+local function about(f)
+  local n = f[1] == 'xackd.meta' and tonumber(string.match(f[2], '^%d+$') or '')
+  return n and 2 + 2 * n <= #f and 2 + 2 * n or 0
+end
 redis.call('XLEN', KEYS[1])
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -20,10 +26,8 @@ if ARGV[1] == 'edit' then
 else
   if row then
     local f, same = row[2], id == ''
-    if f[1] == 'xackd.meta' then
-      for i = 3, 2 + 2 * (tonumber(f[2]) or 0), 2 do
-        if f[i] == 'xackd.id' and f[i + 1] == id then same = true end
-      end
+    for i = 3, about(f), 2 do
+      if f[i] == 'xackd.id' and f[i + 1] == id then same = true end
     end
     if same then return {1, old} end
   end

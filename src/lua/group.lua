@@ -48,6 +48,7 @@ if not groups.err then
     if info[j] == 'last-generated-id' then last = info[j + 1] end
   end
 end
+lease = math.min(lease, 315360000000) -- ten years, the longest there is: SET refuses more, and what is put back comes after it
 local start = ARGV[2]
 if known then start = less(last, known) and '0' or known end
 local reached = start == '$' and last or start == '0' and '0-0' or start

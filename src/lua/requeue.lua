@@ -4,17 +4,20 @@
 -- Answers: {0, new id} | {1} it is not there (any more) | {2} its pairs are gone | {3} more pairs than Lua can pass to a call:
 --          the caller does it by MULTI
 -- Crash: XADD is the first write; full memory refuses it before anything has changed.
+
+-- How many of its fields are about it: xackd.meta = n, and n pairs. Anybody may have written there: what is not of this form has none.
+local function about(f)
+  local n = f[1] == 'xackd.meta' and tonumber(string.match(f[2], '^%d+$') or '')
+  return n and 2 + 2 * n <= #f and 2 + 2 * n or 0
+end
 redis.call('XLEN', KEYS[1])
 redis.call('HEXISTS', KEYS[3], '')
 local letter = redis.call('XRANGE', KEYS[2], ARGV[1], ARGV[1])[1]
 if not letter then return {1} end
 local f = letter[2]
-local first, id = 1, nil
-if f[1] == 'xackd.meta' then
-  first = 3 + 2 * (tonumber(f[2]) or 0)
-  for i = 3, first - 1, 2 do
-    if f[i] == 'xackd.id' then id = f[i + 1] end
-  end
+local first, id = about(f) + 1, nil
+for i = 3, first - 1, 2 do
+  if f[i] == 'xackd.id' then id = f[i + 1] end
 end
 if first > #f then return {2} end
 if f[first] == 'xackd.packed' and #f == first + 1 then return {3} end

@@ -22,6 +22,7 @@ if expected > 0 and math.abs(now - expected) > lease / 4 then return {1, 0, ARGV
 
 local hosts = redis.call('HGETALL', KEYS[6])
 for i = 2, #hosts, 2 do lease = math.max(lease, tonumber(string.match(hosts[i], '"lease_ms":(%d+)') or 0)) end
+lease = math.min(lease, 315360000000) -- ten years, the longest there is
 
 local function foreign(name)
   local incarnation = string.match(name, '^[%w%._-]+/[%w%._-]+/%d+/(%x+)$')

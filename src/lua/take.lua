@@ -4,7 +4,7 @@
 -- Answers: {paused 0|1, ms until the next is due or -1, now, {vanished id, ...}, {gone id, its dead id, ...},
 --           {id, delivery, given, note or '', {field, value, ...}}, ...}
 --   vanished: had a due time and is not pending any more; gone: deleted while it was parked, now a dead letter payload_gone
--- A row of an entry that another consumer holds is dropped: it is a leftover, or the sign of life of a deleted entry's owner,
+-- What is no ID is dropped. A row of an entry that another consumer holds is dropped: it is a leftover, or the sign of life of a deleted entry's owner,
 -- and its time is up. What is taken keeps its row, far in the future, until it is settled: should the group be destroyed before
 -- the caller has read the answer, nothing else tells of it (group).
 -- Crash: per entry the reads that can fail come first, then XCLAIM (propagated with its count). After the answer is lost the
@@ -39,7 +39,18 @@ local function bury_gone(id, delivery, given)
   table.insert(out[5], dead_id)
 end
 
+-- Anybody may have written into `due`: what is no ID of an entry there would make every command refuse it, and so this script, for ever.
+local function is_id(text)
+  local ms, seq = string.match(text, '^(%d+)-(%d+)$')
+  local function fits(n) return #n < 20 or #n == 20 and n <= '18446744073709551615' end
+  return ms and fits(ms) and fits(seq)
+end
+
 local function take(id)
+  if not is_id(id) then
+    redis.call('ZREM', KEYS[2], id)
+    return 0
+  end
   local p = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)[1]
   local given = tonumber(redis.call('HGET', KEYS[3], id) or 0) or 0
   local note = redis.call('HGET', KEYS[4], id) or ''

@@ -286,6 +286,15 @@ def test_a_lost_answer_of_take_and_a_destroyed_group(box):
     assert not box.r.exists(box.key("due"))
 
 
+def test_what_is_no_id_among_the_due_stops_no_queue(box):
+    daemon = box.daemon({"exec": box.recording("test $XACKD_ATTEMPT -gt 1")})
+    box.r.zadd(box.key("due"), {"garbage": 1, "99999999999999999999-1": 2})
+    entry = box.add()
+    daemon.wait_event("job.succeeded", id=entry)
+    wait_until(lambda: not box.r.exists(box.key("due")), what="it is dropped")
+    assert not daemon.events("redis.error")
+
+
 def test_stream_deleted(box):
     daemon = box.daemon({"exec": box.recording()})
     first = box.add()

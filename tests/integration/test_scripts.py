@@ -156,6 +156,45 @@ def test_take_leaves_what_another_owns(q):
     assert list(q.due()) == [future], "only a row whose time has come is dropped"
 
 
+NO_IDS = ["garbage", "", "5", "-", "+", "(1-1", "1-1-1", "99999999999999999999-1", "1-18446744073709551616", "xackd:parked", "\x00", "9" * 1000]
+
+
+@pytest.mark.parametrize("score", [1, 9e15])
+def test_what_is_no_id_among_the_due_holds_up_nobody(q, score):
+    i = mine(q)
+    q.park(ME, i, 1, 0, NOTE)
+    q.r.zadd(q.key["due"], {name: score for name in NO_IDS})
+    assert [row[0].decode() for row in q.call("parked", ["stream", "due", "given", "note"], q.g, 0, 100, 1)[2:]] == [i]
+    answer = q.take(OTHER)
+    assert [row[0].decode() for row in answer[5:]] == [i] and answer[3:5] == [[], []]
+    q.r.hset(q.key["note"], mapping={name: NOTE for name in NO_IDS})
+    q.r.hset(q.key["note"], "1-1", '{"dead_id":"99999999999999999999-1"}')
+    cursor = "0"
+    while q.r.hlen(q.key["note"]) > 1 or q.r.zcard(q.key["due"]) > 1:
+        cursor = q.call("janitor", ["stream", "dead", "note", "due"], q.g, cursor, 100)[0]
+    assert q.due() == {i: TAKEN} and list(q.r.hkeys(q.key["note"])) == [i.encode()]
+
+
+def test_a_host_that_claims_a_lease_for_ever_keeps_nobody_from_a_new_group(q):
+    i = mine(q)
+    q.park(ME, i, 1, 0, NOTE)
+    q.r.hset(q.key["hosts"], "h9", '{"lease_ms":%s,"delivered":"%s"}' % ("9" * 30, i))
+    q.r.xgroup_destroy(q.s, q.g)
+    assert q.group() == 1 and q.pending() == {i: (PARKED, 1)}
+    assert q.sweep(2000)[4:] == []
+
+
+@pytest.mark.parametrize("count", ["99999999999999999999", "2", "-1", "inf", "nan", "1.5", "0x1", "", "1e3"])
+def test_who_says_that_a_dead_letter_has_more_than_it_has_keeps_redis_from_nothing(q, count):
+    """As xackctl reads it: an entry without any pairs about it."""
+    letter = q.r.execute_command("XADD", q.key["dead"], "*", "xackd.meta", count, "xackd.id", "1-1").decode()
+    assert q.call("dead_find", ["dead", "note"], "1-1", "-", 10)[0] == b""
+    new = q.call("requeue", ["stream", "dead", "note"], letter)[1]
+    assert q.fetch(ME)[0][1][0] == [new, [b"xackd.meta", count.encode(), b"xackd.id", b"1-1", b"xackd.requeued-from", letter.encode()]]
+    letter = q.r.execute_command("XADD", q.key["dead"], "*", "xackd.meta", count, "xackd.id", "1-1").decode()
+    assert q.call("purge", ["dead", "note"], letter) == 1 and q.r.xlen(q.key["dead"]) == 0
+
+
 def test_take_deleted_payload_is_one_dead_letter(q):
     i = mine(q)
     q.release(ME, (i, 1))
