@@ -128,7 +128,11 @@ class RabbitMq(Peer):
 
     def close(self):
         super().close()
-        subprocess.run(["epmd", "-port", self.environment.get("ERL_EPMD_PORT", "0"), "-kill"], capture_output=True)
+        for _ in range(50):  # its daemon refuses while it has not seen that the node is gone
+            done = subprocess.run(["epmd", "-port", self.environment.get("ERL_EPMD_PORT", "0"), "-kill"], capture_output=True, text=True)
+            if "not allowed" not in done.stdout + done.stderr:
+                break
+            time.sleep(0.1)
 
 
 class Blpop(Peer):
