@@ -122,6 +122,8 @@ void process_launch(struct worker *w)
 		return; /* `ended` has said why */
 	ev_io_set(&win->writable, win->stdin_fd, EV_WRITE);
 	for (size_t i = 0; i < win->count; i++) {
+		if (win->runs[i].answered) /* by the one before: it is only not settled yet */
+			continue;
 		win->runs[i].handler_pid = handler_pid(win->process);
 		suspend_started(w, &win->runs[i]);
 		process_give(w, &win->runs[i]);

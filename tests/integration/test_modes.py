@@ -196,6 +196,15 @@ def test_a_process_that_ends_between_two(box, end):
     assert not daemon.events("job.failed")
 
 
+def test_what_one_process_answered_is_not_given_to_the_next(box):
+    """Also when more entries arrive between its end and the settling of what it had."""
+    body = "n = 0\nfor e in lines():\n    say(e['id'])\n    n += 1\n    if n % 11 == 0: os._exit(0)\n"
+    box.daemon(persistent(box, body, window=8, success="each"), workers=3)
+    at_once(box, range(2000))
+    box.wait_done(timeout=60)
+    assert [run for run, times in Counter(box.runs()).items() if times > 1] == []
+
+
 @pytest.mark.parametrize("window", [1, 3])
 def test_a_process_that_closes_its_descriptor_3(box, window):
     """No answer can come any more, however long its timeout is."""
