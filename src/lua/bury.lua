@@ -32,16 +32,7 @@ if #pairs_of_it > 7000 then pairs_of_it = {'xackd.packed', cmsgpack.pack(pairs_o
 local given = tonumber(redis.call('HGET', KEYS[3], id) or 0) or 0
 redis.call('HEXISTS', KEYS[4], id)
 
--- The ID of a dead letter is nobody else's: of its millisecond it has a number that XADD's * gives to no entry.
-local number = 1000000 + t[2] % 1000 * 1000
-local function dead_add(add)
-  add[3] = text(now) .. '-' .. text(number)
-  number = number + 1
-  local dead_id = redis.pcall(unpack(add))
-  if type(dead_id) == 'string' then return dead_id end
-  add[3] = '*' -- the clock was set back: behind the last one; whatever else was refused is refused again
-  return redis.call(unpack(add))
-end
+-- part: dead_add
 
 local add = {'XADD', KEYS[5], '', 'xackd.meta', text(count + 4), 'xackd.id', id, 'xackd.stream', KEYS[1], 'xackd.group', group}
 for i = 9, first - 1 do add[#add + 1] = ARGV[i] end

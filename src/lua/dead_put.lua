@@ -34,16 +34,7 @@ else
   if named and #redis.call('XRANGE', KEYS[1], named, named) > 0 then return {1, named} end
 end
 
--- The ID of a dead letter is nobody else's: of its millisecond it has a number that XADD's * gives to no entry.
-local number = 1000000 + t[2] % 1000 * 1000
-local function dead_add(add)
-  add[3] = text(now) .. '-' .. text(number)
-  number = number + 1
-  local dead_id = redis.pcall(unpack(add))
-  if type(dead_id) == 'string' then return dead_id end
-  add[3] = '*' -- the clock was set back: behind the last one; whatever else was refused is refused again
-  return redis.call(unpack(add))
-end
+-- part: dead_add
 
 local first = 5 + 2 * tonumber(ARGV[4])
 local own = {}

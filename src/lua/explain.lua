@@ -7,16 +7,7 @@
 redis.call('ZREM', KEYS[2], '')
 local t = redis.call('TIME')
 local id = ARGV[2]
-local function less_number(x, y)
-  if #x ~= #y then return #x < #y end
-  return x < y
-end
-local function less(x, y)
-  local a, b = string.match(x, '^(%d+)-(%d+)$')
-  local c, d = string.match(y, '^(%d+)-(%d+)$')
-  if a ~= c then return less_number(a, c) end
-  return b ~= d and less_number(b, d)
-end
+-- part: less
 local function score(key)
   local s = redis.call('ZADD', key, 'XX', 'INCR', 0, id)
   return s and tonumber(s) < 9e15 and string.format('%.0f', tonumber(s)) or '' -- 9e15: it was taken

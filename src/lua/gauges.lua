@@ -10,16 +10,7 @@
 -- Crash: nothing is written.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local function less_number(x, y)
-  if #x ~= #y then return #x < #y end
-  return x < y
-end
-local function less(x, y)
-  local a, b = string.match(x, '^(%d+)-(%d+)$')
-  local c, d = string.match(y, '^(%d+)-(%d+)$')
-  if a ~= c then return less_number(a, c) end
-  return b ~= d and less_number(b, d)
-end
+-- part: less
 
 local length = redis.call('XLEN', KEYS[1])
 local out = {0, length, -1, 0, 0, 0, redis.call('ZCOUNT', KEYS[2], '-inf', '(9e15'), -1, redis.call('ZCARD', KEYS[5]), redis.call('XLEN', KEYS[3]),

@@ -13,16 +13,7 @@
 redis.call('ZREM', KEYS[2], '')
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local function less_number(x, y)
-  if #x ~= #y then return #x < #y end
-  return x < y
-end
-local function less(x, y)
-  local a, b = string.match(x, '^(%d+)-(%d+)$')
-  local c, d = string.match(y, '^(%d+)-(%d+)$')
-  if a ~= c then return less_number(a, c) end
-  return b ~= d and less_number(b, d)
-end
+-- part: less
 local function absent(r) return r.err and string.find(r.err, 'no such key', 1, true) end
 
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])

@@ -7,16 +7,7 @@
 --          (they will be), or were deleted. One that had been taken stands under the parking consumer (group): it is claimed from there.
 -- Crash: one step for others. Each has a row in due as after take, so that it is found should this group be destroyed, too.
 redis.call('ZREM', KEYS[2], '')
-local function less_number(x, y)
-  if #x ~= #y then return #x < #y end
-  return x < y
-end
-local function less(x, y)
-  local a, b = string.match(x, '^(%d+)-(%d+)$')
-  local c, d = string.match(y, '^(%d+)-(%d+)$')
-  if a ~= c then return less_number(a, c) end
-  return b ~= d and less_number(b, d)
-end
+-- part: less
 local consumers = redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
 for i = 1, #consumers do
   for j = 1, #consumers[i], 2 do

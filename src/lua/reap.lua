@@ -18,28 +18,8 @@ local group, from, host, parked = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
 local ran = {}
 for i = 7, #ARGV, 2 do ran[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
--- The ID of a dead letter is nobody else's: of its millisecond it has a number that XADD's * gives to no entry.
-local number = 1000000 + t[2] % 1000 * 1000
-local function dead_add(add)
-  add[3] = text(now) .. '-' .. text(number)
-  number = number + 1
-  local dead_id = redis.pcall(unpack(add))
-  if type(dead_id) == 'string' then return dead_id end
-  add[3] = '*' -- the clock was set back: behind the last one; whatever else was refused is refused again
-  return redis.call(unpack(add))
-end
-
-local function bury_gone(id, delivery, given, attempts)
-  local dead_id = dead_add({'XADD', KEYS[5], '', 'xackd.meta', 8, 'xackd.id', id, 'xackd.stream', KEYS[1], 'xackd.group', group,
-    'xackd.reason', 'payload_gone', 'xackd.detail', 'the entry was deleted while ' .. plain(from) .. ' held it',
-    'xackd.attempts', text(attempts), 'xackd.host', host, 'xackd.at', text(now)})
-  redis.call('ZREM', KEYS[2], id)
-  redis.call('HDEL', KEYS[3], id)
-  redis.call('HSET', KEYS[4], id, '{"reason":"payload_gone","at_ms":' .. text(now) .. ',"delivery":' .. text(delivery) ..
-    ',"given":' .. text(given) .. ',"dead_id":"' .. dead_id .. '"}')
-  redis.call('XACK', KEYS[1], group, id)
-  return dead_id
-end
+-- part: dead_add
+-- part: bury_gone
 
 local rows = redis.call('XPENDING', KEYS[1], group, '-', '+', ARGV[5], from)
 local out = {0, #rows == tonumber(ARGV[5]) and 1 or 0, '-', text(now)}
@@ -51,7 +31,7 @@ for i = 1, #rows do
   local kind, dead_id = counts and 0 or 1, ''
   if #redis.call('XRANGE', KEYS[1], id, id) == 0 then
     kind = 2
-    dead_id = bury_gone(id, delivery, given, math.max(0, delivery - given - (counts and 0 or 1)))
+    dead_id = bury_gone(id, delivery, given, math.max(0, delivery - given - (counts and 0 or 1)), group, host, plain(from) .. ' held it')
   else
     redis.call('XCLAIM', KEYS[1], group, parked, 0, id, 'JUSTID')
     redis.call('ZADD', KEYS[2], text(now), id)

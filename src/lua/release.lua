@@ -11,27 +11,8 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function text(v) return string.format('%.0f', v) end
 local due = text(now + tonumber(ARGV[4]))
 
--- The ID of a dead letter is nobody else's: of its millisecond it has a number that XADD's * gives to no entry.
-local number = 1000000 + t[2] % 1000 * 1000
-local function dead_add(add)
-  add[3] = text(now) .. '-' .. text(number)
-  number = number + 1
-  local dead_id = redis.pcall(unpack(add))
-  if type(dead_id) == 'string' then return dead_id end
-  add[3] = '*' -- the clock was set back: behind the last one; whatever else was refused is refused again
-  return redis.call(unpack(add))
-end
-
-local function bury_gone(id, delivery, given)
-  local dead_id = dead_add({'XADD', KEYS[5], '', 'xackd.meta', 8, 'xackd.id', id, 'xackd.stream', KEYS[1], 'xackd.group', ARGV[1],
-    'xackd.reason', 'payload_gone', 'xackd.detail', 'the entry was deleted while it was pending',
-    'xackd.attempts', text(math.max(0, delivery - 1 - given)), 'xackd.host', ARGV[3], 'xackd.at', text(now)})
-  redis.call('ZREM', KEYS[2], id)
-  redis.call('HDEL', KEYS[3], id)
-  redis.call('HSET', KEYS[4], id, '{"reason":"payload_gone","at_ms":' .. text(now) .. ',"delivery":' .. text(delivery) ..
-    ',"given":' .. text(given) .. ',"dead_id":"' .. dead_id .. '"}')
-  redis.call('XACK', KEYS[1], ARGV[1], id)
-end
+-- part: dead_add
+-- part: bury_gone
 
 for i = 6, #ARGV, 2 do
   local id = ARGV[i]
@@ -39,7 +20,7 @@ for i = 6, #ARGV, 2 do
   if p and p[2] == ARGV[2] and p[4] == tonumber(ARGV[i + 1]) then
     local given = tonumber(redis.call('HGET', KEYS[3], id) or 0) or 0
     if #redis.call('XRANGE', KEYS[1], id, id) == 0 then
-      bury_gone(id, p[4], given)
+      bury_gone(id, p[4], given, math.max(0, p[4] - 1 - given), ARGV[1], ARGV[3], 'it was pending')
     else
       redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[5], 0, id, 'JUSTID')
       redis.call('HINCRBY', KEYS[3], id, 1)

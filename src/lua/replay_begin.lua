@@ -9,16 +9,7 @@
 -- Crash: HSET is the only write; full memory refuses it.
 local groups = redis.call('XINFO', 'GROUPS', KEYS[1])
 local delivered
-local function less_number(x, y)
-  if #x ~= #y then return #x < #y end
-  return x < y
-end
-local function less(x, y)
-  local a, b = string.match(x, '^(%d+)-(%d+)$')
-  local c, d = string.match(y, '^(%d+)-(%d+)$')
-  if a ~= c then return less_number(a, c) end
-  return b ~= d and less_number(b, d)
-end
+-- part: less
 for i = 1, #groups do
   local g = {}
   for j = 1, #groups[i], 2 do g[groups[i][j]] = groups[i][j + 1] end

@@ -12,16 +12,7 @@ for i = 1, #groups do
   for j = 1, #groups[i], 2 do g[groups[i][j]] = groups[i][j + 1] end
   if g.name == ARGV[1] then delivered = g['last-delivered-id'] end
 end
-local function less_number(x, y)
-  if #x ~= #y then return #x < #y end
-  return x < y
-end
-local function less(x, y)
-  local a, b = string.match(x, '^(%d+)-(%d+)$')
-  local c, d = string.match(y, '^(%d+)-(%d+)$')
-  if a ~= c then return less_number(a, c) end
-  return b ~= d and less_number(b, d)
-end
+-- part: less
 local function state_of(id)
   if less(delivered, id) then return 3 end
   if #redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1) > 0 then return 1 end

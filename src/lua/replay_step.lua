@@ -13,16 +13,7 @@ local t = redis.call('TIME')
 local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
 local us = t[1] * 1000000 + t[2]
 local delivery = string.format('%.0f', us - us % 1024)
-local function less_number(x, y)
-  if #x ~= #y then return #x < #y end
-  return x < y
-end
-local function less(x, y)
-  local a, b = string.match(x, '^(%d+)-(%d+)$')
-  local c, d = string.match(y, '^(%d+)-(%d+)$')
-  if a ~= c then return less_number(a, c) end
-  return b ~= d and less_number(b, d)
-end
+-- part: less
 local delivered
 local groups = redis.call('XINFO', 'GROUPS', KEYS[1])
 for i = 1, #groups do

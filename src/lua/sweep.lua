@@ -32,35 +32,15 @@ end
 -- The due time of an ID, asked for in a way that the documented minimal rights allow (ZADD XX INCR 0 changes nothing).
 local function due_of(id) return tonumber(redis.call('ZADD', KEYS[2], 'XX', 'INCR', 0, id) or 0) or 0 end
 
--- The ID of a dead letter is nobody else's: of its millisecond it has a number that XADD's * gives to no entry.
-local number = 1000000 + t[2] % 1000 * 1000
-local function dead_add(add)
-  add[3] = text(now) .. '-' .. text(number)
-  number = number + 1
-  local dead_id = redis.pcall(unpack(add))
-  if type(dead_id) == 'string' then return dead_id end
-  add[3] = '*' -- the clock was set back: behind the last one; whatever else was refused is refused again
-  return redis.call(unpack(add))
-end
-
-local function bury_gone(id, delivery, given, from)
-  local dead_id = dead_add({'XADD', KEYS[5], '', 'xackd.meta', 8, 'xackd.id', id, 'xackd.stream', KEYS[1], 'xackd.group', group,
-    'xackd.reason', 'payload_gone', 'xackd.detail', 'the entry was deleted while ' .. plain(from) .. ' held it',
-    'xackd.attempts', text(math.max(0, delivery - given)), 'xackd.host', host, 'xackd.at', text(now)})
-  redis.call('ZREM', KEYS[2], id)
-  redis.call('HDEL', KEYS[3], id)
-  redis.call('HSET', KEYS[4], id, '{"reason":"payload_gone","at_ms":' .. text(now) .. ',"delivery":' .. text(delivery) ..
-    ',"given":' .. text(given) .. ',"dead_id":"' .. dead_id .. '"}')
-  redis.call('XACK', KEYS[1], group, id)
-  return dead_id
-end
+-- part: dead_add
+-- part: bury_gone
 
 -- Gives the kind, or nothing when the row is to be left.
 local function recover(id, from, delivery, given, attempt)
   if #redis.call('XRANGE', KEYS[1], id, id) == 0 then
     local due = due_of(id)
     if due > now and due < 9e15 then return nil end -- (9e15 only says that it was taken)
-    return 2, bury_gone(id, delivery, given, from)
+    return 2, bury_gone(id, delivery, given, math.max(0, delivery - given), group, host, plain(from) .. ' held it')
   end
   local claimed = redis.call('XAUTOCLAIM', KEYS[1], group, parked, lease, id, 'COUNT', 1, 'JUSTID')[2]
   if claimed[1] ~= id then return nil end

@@ -15,29 +15,8 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function text(n) return string.format('%.0f', n) end
 local out = {0, -1, text(now), {}, {}}
 
--- The ID of a dead letter is nobody else's: of its millisecond it has a number that XADD's * gives to no entry.
-local number = 1000000 + t[2] % 1000 * 1000
-local function dead_add(add)
-  add[3] = text(now) .. '-' .. text(number)
-  number = number + 1
-  local dead_id = redis.pcall(unpack(add))
-  if type(dead_id) == 'string' then return dead_id end
-  add[3] = '*' -- the clock was set back: behind the last one; whatever else was refused is refused again
-  return redis.call(unpack(add))
-end
-
-local function bury_gone(id, delivery, given)
-  local dead_id = dead_add({'XADD', KEYS[5], '', 'xackd.meta', 8, 'xackd.id', id, 'xackd.stream', KEYS[1], 'xackd.group', ARGV[1],
-    'xackd.reason', 'payload_gone', 'xackd.detail', 'the entry was deleted while it was parked',
-    'xackd.attempts', text(math.max(0, delivery - given)), 'xackd.host', string.match(ARGV[2], '^[^/]*'), 'xackd.at', text(now)})
-  redis.call('ZREM', KEYS[2], id)
-  redis.call('HDEL', KEYS[3], id)
-  redis.call('HSET', KEYS[4], id, '{"reason":"payload_gone","at_ms":' .. text(now) .. ',"delivery":' .. text(delivery) ..
-    ',"given":' .. text(given) .. ',"dead_id":"' .. dead_id .. '"}')
-  redis.call('XACK', KEYS[1], ARGV[1], id)
-  table.insert(out[5], id)
-  table.insert(out[5], dead_id)
-end
+-- part: dead_add
+-- part: bury_gone
 
 -- Anybody may have written into `due`: what is no ID of an entry there would make every command refuse it, and so this script, for ever.
 local function is_id(text)
@@ -66,7 +45,9 @@ local function take(id)
   end
   local e = redis.call('XRANGE', KEYS[1], id, id)[1]
   if not e then
-    bury_gone(id, p[4], given)
+    local host = string.match(ARGV[2], '^[^/]*')
+    table.insert(out[5], id)
+    table.insert(out[5], bury_gone(id, p[4], given, math.max(0, p[4] - given), ARGV[1], host, 'it was parked'))
     return 0
   end
   redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'RETRYCOUNT', p[4] + 1, 'JUSTID')

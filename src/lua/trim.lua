@@ -24,16 +24,7 @@ end
 local began = seconds()
 local function tired() return seconds() - began > 0.002 end
 local function text(n) return string.format('%.0f', n) end
-local function less_number(x, y)
-  if #x ~= #y then return #x < #y end
-  return x < y
-end
-local function less(x, y)
-  local a, b = string.match(x, '^(%d+)-(%d+)$')
-  local c, d = string.match(y, '^(%d+)-(%d+)$')
-  if a ~= c then return less_number(a, c) end
-  return b ~= d and less_number(b, d)
-end
+-- part: less
 -- 64 bits are more than a number has here: the digits themselves are counted up.
 local function plus_one(n)
   local i = #n

@@ -1,6 +1,7 @@
 """A redis-server of one's own on a socket in a temporary folder, and the scripts of src/lua called as the daemon calls them:
 the whole text by EVAL, all keys through KEYS."""
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +13,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LUA = os.path.join(HERE, "..", "..", "src", "lua")
 PARKED = "xackd:parked"
 TAKEN = 9e15  # the score of an entry that was taken, in due
+
+
+def script_text(name):
+    """As it is embedded, but for its comments."""
+    def read(path):
+        with open(os.path.join(LUA, path + ".lua"), encoding="utf-8") as text:
+            return text.read()
+    return re.sub(r"^-- part: ([a-z_]+)$", lambda part: read("part/" + part.group(1)), read(name), flags=re.M)
 
 
 class PrivateRedis:
@@ -53,10 +62,8 @@ class Queue:
         return [special.get(name) or self.key[name] for name in names]
 
     def call(self, script, names, *argv):
-        with open(os.path.join(LUA, script + ".lua"), encoding="utf-8") as f:
-            text = f.read()
         keys = self.keys(*names)
-        return self.r.eval(text, len(keys), *keys, *argv)
+        return self.r.eval(script_text(script), len(keys), *keys, *argv)
 
     # ---- the steps, with the keys in the order of their headers ----
     def fetch(self, me):

@@ -7,7 +7,8 @@ import time
 import pytest
 import redis
 
-from harness import PARKED, SLOW, TOP, milliseconds, never, wait_until
+from harness import PARKED, SLOW, milliseconds, never, wait_until
+from redis_private import script_text
 
 
 def test_restart_while_idle(box):
@@ -277,9 +278,8 @@ def test_a_lost_answer_of_take_and_a_destroyed_group(box):
     entry = box.add()
     daemon.wait_event("job.retry", id=entry)
     box.r.zadd(box.key("due"), {entry: 1}, xx=True)
-    with open(os.path.join(TOP, "src", "lua", "take.lua"), encoding="utf-8") as text:
-        keys = ["work"] + [box.key(name) for name in ("due", "given", "note", "dead", "paused")]
-        box.r.eval(text.read(), len(keys), *keys, "xackd", "elsewhere/default/0/0123456789abcdef", 1, PARKED)
+    keys = ["work"] + [box.key(name) for name in ("due", "given", "note", "dead", "paused")]
+    box.r.eval(script_text("take"), len(keys), *keys, "xackd", "elsewhere/default/0/0123456789abcdef", 1, PARKED)
     box.r.xgroup_destroy("work", "xackd")
     assert daemon.wait_event("job.succeeded", id=entry, timeout=20)["attempt"] == 2
     box.wait_pending(0)

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from harness import wait_until
-from redis_private import LUA, PARKED, TAKEN, PrivateRedis, Queue
+from redis_private import LUA, PARKED, TAKEN, PrivateRedis, Queue, script_text
 
 ME, OTHER = "h1/default/0/00112233445566aa", "h2/default/0/00112233445566bb"
 NOTE = '{"reason":"exit","detail":"exit 3","exit":3,"attempt":1}'
@@ -70,8 +70,7 @@ def scripts():
 
 @pytest.mark.parametrize("name", scripts())
 def test_header(name):
-    with open(os.path.join(LUA, name + ".lua"), encoding="utf-8") as f:
-        text = f.read()
+    text = script_text(name)
     for word in ("-- %s: " % name, "-- KEYS: ", "-- ARGV: ", "-- Answers: ", "-- Crash: "):
         assert word in text
     assert not text.startswith("#!"), "a shebang is refused as a whole when memory is full"
@@ -86,7 +85,7 @@ def test_fetch_takes_one_from_the_first_that_has_any(server, q):
     other.group()
     add(q, "a", "1"), add(q, "a", "2")
     i = add(other, "b", "1")
-    call = lambda: q.r.eval(open(os.path.join(LUA, "fetch.lua"), encoding="utf-8").read(), 4,
+    call = lambda: q.r.eval(script_text("fetch"), 4,
                             other.s, other.key["paused"], q.s, q.key["paused"], ME, "g", "g")
     assert call() == [[other.s.encode(), [[i.encode(), [b"b", b"1"]]]]]
     assert call()[0][1][0][1] == [b"a", b"1"]

@@ -1,15 +1,14 @@
 """trim.lua against a real Redis, beside a model that keeps its own books: whatever groups do, nothing that one of them has not
 acknowledged is ever trimmed, and all that the rule lets go is. Mutations of the script must be found out by the same test."""
-import os
 import random
 import time
 
 import pytest
 
-from redis_private import LUA, PARKED, PrivateRedis, Queue
+from redis_private import PARKED, PrivateRedis, Queue, script_text
 
 ME = "h1/default/0/00112233445566aa"
-TEXT = open(os.path.join(LUA, "trim.lua"), encoding="utf-8").read()
+TEXT = script_text("trim")
 NAMES = "state n more length floor now held holder why consumer idle cursor".split()
 
 
