@@ -170,6 +170,8 @@ int config_source_from_fd(int fd, struct config_source **ret_source)
 
 	struct reader in = { (const char *)mapping + sizeof(magic), size - sizeof(magic), false };
 	struct config_source *s = calloc(1, sizeof(*s));
+	if (s)
+		s->handed_on = true;
 	int r = !s ? -ENOMEM : memcmp(mapping, magic, sizeof(magic)) != 0 ? -EINVAL : get_source(&in, s);
 
 	(void)munmap(mapping, size);

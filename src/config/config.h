@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/bytes.h"
 #include "domain/job.h"
+#include "domain/schedule.h"
 #include "domain/target.h"
 
 enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_JSON, LOG_FORMAT_TEXT, LOG_FORMAT_JOURNAL };
@@ -33,6 +34,8 @@ struct config {
 	size_t queue_count;
 	struct pool *pools; /* "default" first */
 	size_t pool_count;
+	struct schedule *schedules; /* in the configuration's order */
+	size_t schedule_count;
 	size_t slot_count;          /* all workers of pools that have queues */
 	struct config_store *store; /* private: what the above points into */
 };

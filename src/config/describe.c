@@ -41,6 +41,10 @@ static const struct {
 					      "\"string\",\"number\",\"boolean\"]}" },
 	[KEY_MATCH] = { "mapping of fields", "\"type\":\"object\",\"additionalProperties\":{\"type\":["
 					     "\"string\",\"number\",\"boolean\"]}" },
+	[KEY_SCHEDULE] = { "times as in crontab", "\"type\":\"string\",\"minLength\":1" },
+	[KEY_ZONE] = { "name of a time zone", "\"type\":\"string\",\"minLength\":1" },
+	[KEY_FIELDS] = { "mapping of fields", "\"type\":\"object\",\"additionalProperties\":{\"type\":["
+					      "\"string\",\"number\",\"boolean\"]}" },
 	[KEY_CODES] = { "list of exit codes and signals",
 			"\"type\":\"array\",\"items\":{\"type\":[\"integer\",\"string\"]}" },
 	[KEY_RETAIN] = { "all, acked, { age: DURATION } or { maxlen: NUMBER }",

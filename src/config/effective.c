@@ -79,6 +79,14 @@ static void put_job_map(struct buf *out, const struct key *key, const struct job
 	buf_add_text(out, " }");
 }
 
+static void put_fields(struct buf *out, const struct schedule *schedule)
+{
+	buf_add_char(out, '{');
+	for (size_t i = 0; i < schedule->field_count; i++)
+		put_pair(out, i, schedule->fields[i].name, schedule->fields[i].value);
+	buf_add_text(out, " }");
+}
+
 /* The user that was looked up stands beside the field of its row. */
 static const char *text_of(const struct key *key, const void *owner)
 {
@@ -125,6 +133,8 @@ static bool put_value(struct buf *out, const struct key *key, const void *owner)
 	case KEY_VARIABLE:
 	case KEY_USER:
 	case KEY_ADDRESS:
+	case KEY_SCHEDULE:
+	case KEY_ZONE:
 	case KEY_PATH:
 		if (!text_of(key, owner))
 			return false;
@@ -151,6 +161,9 @@ static bool put_value(struct buf *out, const struct key *key, const void *owner)
 	case KEY_ENV:
 	case KEY_MATCH:
 		put_job_map(out, key, job);
+		return true;
+	case KEY_FIELDS:
+		put_fields(out, owner);
 		return true;
 	case KEY_CODES:
 		put_codes(out, &job->exits, (unsigned char)key->min);
@@ -211,6 +224,14 @@ int config_print_effective(const struct config *c, struct buf *out)
 		put_text(out, c->jobs[i].name);
 		buf_add_text(out, ":\n");
 		put_section(out, SECTION_JOB, &c->jobs[i], 2);
+	}
+	if (c->schedule_count > 0)
+		buf_add_text(out, "cron:\n");
+	for (size_t i = 0; i < c->schedule_count; i++) {
+		buf_add_text(out, "  ");
+		put_text(out, c->schedules[i].name);
+		buf_add_text(out, ":\n");
+		put_section(out, SECTION_CRON, &c->schedules[i], 2);
 	}
 	return out->failed ? -ENOMEM : 0;
 }

@@ -4,12 +4,13 @@
 #include <stdio.h>
 
 #include "config/settings.h"
+#include "domain/schedule.h"
 
 enum { YEAR_DAYS = 366 };
 #define LONGEST_MS \
 	(INT64_C(10) * YEAR_DAYS * 24 * 60 * 60 * 1000) /* sums of several stay far from overflow */
 #define LARGEST_BYTES (INT64_C(1) << 50)
-enum { QUEUE_MAX_BYTES = 200, PATH_MAX_BYTES = 4095, VARIABLE_MAX_BYTES = 256, ADDRESS_MAX_BYTES = 64 };
+enum { QUEUE_MAX_BYTES = 200, PATH_MAX_BYTES = 4095, VARIABLE_MAX_BYTES = 256, ADDRESS_MAX_BYTES = 64, EXPRESSION_MAX_BYTES = 1000 };
 
 /* event.h numbers the levels; this layer does not see it. */
 enum { LEVEL_DEBUG, LEVEL_INFO, LEVEL_NOTICE, LEVEL_WARNING, LEVEL_ERROR };
@@ -32,6 +33,7 @@ static const struct choice foreign_choices[] = { { "take", FOREIGN_TAKE }, { "le
 static const struct choice output_choices[] = { { "log", OUTPUT_LOG }, { "discard", OUTPUT_DISCARD }, { NULL, 0 } };
 static const struct choice start_choices[] = { { "0", START_BEGIN }, { "$", START_END }, { NULL, 0 } };
 const struct choice retain_choices[] = { { "all", RETAIN_ALL }, { "acked", RETAIN_ACKED }, { NULL, 0 } };
+static const struct choice missed_choices[] = { { "once", MISSED_ONCE }, { "skip", MISSED_SKIP }, { "all", MISSED_ALL }, { NULL, 0 } };
 static const struct choice backoff_choices[] = {
 	{ "fixed", BACKOFF_FIXED }, { "linear", BACKOFF_LINEAR }, { "exponential", BACKOFF_EXPONENTIAL }, { NULL, 0 },
 };
@@ -58,6 +60,9 @@ static const struct choice backoff_choices[] = {
 #define JOB_ENV .type = KEY_ENV
 #define JOB_MATCH .type = KEY_MATCH
 #define RETAIN(owner_, field_) FIELD(KEY_RETAIN, owner_, field_)
+#define SCHEDULE(owner_, field_) FIELD(KEY_SCHEDULE, owner_, field_), .min = 1, .max = EXPRESSION_MAX_BYTES
+#define ZONE(owner_, field_) FIELD(KEY_ZONE, owner_, field_), .min = 1, .max = VARIABLE_MAX_BYTES
+#define SCHEDULE_FIELDS .type = KEY_FIELDS
 #define CODES(class_) .type = KEY_CODES, .min = (class_)
 #define IN(section_) .type = KEY_SECTION, .inner = SECTION_##section_
 #define LATER(owner_, field_, section_) FIELD(KEY_LATER, owner_, field_), .inner = SECTION_##section_
@@ -99,6 +104,7 @@ const char *const key_section_help[SECTION_COUNT] = {
 	[SECTION_RETRY] = "jobs: NAME: retry:",
 	[SECTION_EXIT_CODES] = "jobs: NAME: exit_codes:",
 	[SECTION_DEAD] = "jobs: NAME: dead:",
+	[SECTION_CRON] = "cron: NAME:",
 };
 /* clang-format on */
 

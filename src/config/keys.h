@@ -22,6 +22,7 @@ enum key_section {
 	SECTION_RETRY,
 	SECTION_EXIT_CODES,
 	SECTION_DEAD,
+	SECTION_CRON,
 	SECTION_COUNT,
 };
 
@@ -46,6 +47,9 @@ enum key_type {
 	KEY_COMMAND,  /* argv (struct job) */
 	KEY_ENV,      /* NAME: VALUE (struct job) */
 	KEY_MATCH,    /* FIELD: VALUE (struct job) */
+	KEY_SCHEDULE, /* an expression of cron (struct schedule) */
+	KEY_ZONE,     /* name of a time zone, looked up later (char *) */
+	KEY_FIELDS,   /* FIELD: VALUE (struct schedule) */
 	KEY_CODES,    /* exit codes and signals of the class `min` (struct job) */
 	KEY_RETAIN,   /* all, acked, { age: … } or { maxlen: … } (struct retain_rule) */
 	KEY_SECTION,  /* a map with the keys of `inner` */

@@ -54,34 +54,56 @@ static int load_main(struct loading *l)
 	return r == 0 ? resolve_main(l) : r;
 }
 
-/* The `jobs:` of an included file, which may hold nothing else. */
-static const struct yaml_node *included_jobs(struct loading *l, const struct yaml_node *root)
+/* An included file holds jobs and schedules, and nothing else. */
+static void check_included(struct loading *l, const struct yaml_node *root)
 {
-	const struct yaml_node *jobs = NULL;
-
 	if (!root)
-		return NULL;
+		return;
 	if (root->kind != YAML_MAP) {
 		report_add(l->loader.report, root->at, NULL, "must be a mapping of keys (such as jobs: ...)");
-		return NULL;
+		return;
 	}
 	for (size_t i = 0; i < root->count; i++) {
 		const struct yaml_pair *pair = &root->pairs[i];
 		struct key_path step = { NULL, pair->name->text, 0 };
 
-		if (strcmp(pair->name->text, "jobs") == 0)
-			jobs = pair->value;
-		else if (key_find(SECTION_MAIN, pair->name->text))
+		if (strcmp(pair->name->text, "jobs") == 0 || strcmp(pair->name->text, "cron") == 0)
+			continue;
+		if (key_find(SECTION_MAIN, pair->name->text))
 			report_add(l->loader.report, pair->name->at, &step,
-				   "belongs into the main file (an included one may hold only jobs)");
+				   "belongs into the main file (an included one may hold only jobs and cron)");
 		else if (key_is_not_yet(SECTION_MAIN, pair->name->text))
 			report_add(l->loader.report, pair->name->at, &step,
 				   "is not supported in this version");
 		else
 			report_add(l->loader.report, pair->name->at, &step,
-				   "unknown key (an included file may hold only jobs)");
+				   "unknown key (an included file may hold only jobs and cron)");
 	}
-	return jobs && jobs->kind == YAML_SCALAR && jobs->null ? NULL : jobs;
+}
+
+size_t collect_maps(struct loading *l, const char *key, const struct yaml_node *in_main, const char *example,
+		    const struct yaml_node **maps)
+{
+	const struct key_path path = { NULL, key, 0 };
+	size_t count = 0;
+
+	for (size_t i = 0; i < l->source->count; i++) {
+		const struct yaml_node *root = l->roots[i];
+		const struct yaml_node *map = i == 0			      ? in_main
+					      : root && root->kind == YAML_MAP ? yaml_find(root, key)
+									       : NULL;
+
+		if (map && map->kind == YAML_SCALAR && map->null)
+			map = NULL;
+		if (map && map->kind != YAML_MAP) {
+			report_add(l->loader.report, map->at, &path, "must be a mapping of names (such as %s)",
+				   example);
+			map = NULL;
+		}
+		maps[i] = map;
+		count += map ? map->count : 0;
+	}
+	return count;
 }
 
 static void check_command(struct loading *l, struct job_load *j, const struct key_path *path)
@@ -169,26 +191,6 @@ static int load_base(struct loading *l, struct job_load *base)
 	return r;
 }
 
-static size_t collect_jobs(struct loading *l, const struct yaml_node **maps)
-{
-	const struct key_path path = { NULL, "jobs", 0 };
-	size_t count = 0;
-
-	for (size_t i = 0; i < l->source->count; i++) {
-		const struct yaml_node *map = i == 0 ? l->settings->jobs : included_jobs(l, l->roots[i]);
-
-		if (map && map->kind != YAML_MAP) {
-			report_add(l->loader.report, map->at, &path,
-				   "must be a mapping of names (such as jobs: { hello: { exec: [ /bin/echo ] "
-				   "} })");
-			map = NULL;
-		}
-		maps[i] = map;
-		count += map ? map->count : 0;
-	}
-	return count;
-}
-
 static int compare_names(const void *left, const void *right)
 {
 	const struct job_load *a = *(struct job_load *const *)left;
@@ -235,7 +237,9 @@ static int load_jobs(struct loading *l)
 
 	if (r < 0)
 		return r;
-	count = collect_jobs(l, maps);
+	for (size_t i = 1; i < l->source->count; i++)
+		check_included(l, l->roots[i]);
+	count = collect_maps(l, "jobs", l->settings->jobs, "jobs: { hello: { exec: [ /bin/echo ] } }", maps);
 	l->config->jobs = arena_array(l->loader.arena, count, sizeof(struct job));
 	l->jobs = arena_array(l->loader.scratch, count, sizeof(struct job_load));
 	if (!l->config->jobs || !l->jobs)
@@ -259,7 +263,7 @@ static int load_jobs(struct loading *l)
 static int load_all(struct loading *l)
 {
 	static int (*const steps[])(struct loading * l) = {
-		load_trees, load_main, load_jobs, resolve_users, resolve_pools, resolve_queues,
+		load_trees, load_main, load_jobs, resolve_users, resolve_pools, resolve_queues, resolve_schedules,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -296,6 +300,9 @@ void config_free(struct config *c)
 		for (size_t i = 0; i < c->store->template_count; i++)
 			template_free(c->store->templates[i]);
 		free(c->store->templates);
+		for (size_t i = 0; i < c->store->zone_count; i++)
+			zone_free(c->store->zones[i]);
+		free(c->store->zones);
 		arena_done(c->store->arena);
 		free(c->store->arena);
 		free(c->store);
@@ -330,7 +337,7 @@ static int load(const struct config_source *s, bool to_read, struct config **ret
 	} else if (r < 0)
 		buf_addf(out, "%s: cannot be loaded: %s\n", s->texts[0].name, strerrordesc_np(-r));
 	config->store->settings.pools = config->store->settings.defaults = config->store->settings.jobs =
-		NULL;
+		config->store->settings.cron = NULL;
 	arena_done(&scratch);
 	/* Hundreds of workers do this: what parsing left behind goes back to the system. */
 	(void)malloc_trim(0);

@@ -1,6 +1,7 @@
 /* The state of loading a configuration, between its steps. */
 #pragma once
 
+#include "base/fault.h"
 #include "config/source.h"
 #include "config/value.h"
 
@@ -34,6 +35,13 @@ struct place job_place(const struct job_load *j, enum key_id key);
 MUST_CHECK int resolve_main(struct loading *l);
 /* pools.c: the pools, and the pool of each job. */
 MUST_CHECK int resolve_pools(struct loading *l);
+/* The maps under that key in each file, [0] the main one's; NULL where there is none. Returns how many names are in them. */
+size_t collect_maps(struct loading *l, const char *key, const struct yaml_node *in_main, const char *example,
+		    const struct yaml_node **maps);
+/* schedules.c: the schedules, their jobs and their zones. */
+MUST_CHECK int resolve_schedules(struct loading *l);
+/* zones.c: the zone of that name, NULL = this process's own ($TZ, else /etc/localtime). *ret_zone is NULL for UTC. 0; -EINVAL with why; -ENOMEM. */
+MUST_CHECK int zone_load(const char *name, struct zone **ret_zone, struct fault *ret_fault);
 /* queues.c: which jobs share a queue, and whether they agree. */
 MUST_CHECK int resolve_queues(struct loading *l);
 /* user.c: who the jobs run as. */

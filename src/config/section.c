@@ -32,7 +32,8 @@ int section_load(struct loader *l, enum key_section section, const struct yaml_n
 		report_add(l->report, map->at, path, "must be a mapping of keys (such as %s: VALUE)",
 			   section == SECTION_MAIN  ? "jobs"
 			   : section == SECTION_JOB ? "exec"
-						    : "KEY");
+			   : section == SECTION_CRON ? "schedule"
+						     : "KEY");
 		return 0;
 	}
 	if (section == SECTION_EXIT_CODES)

@@ -32,6 +32,7 @@ struct settings {
 	const struct yaml_node *pools;
 	const struct yaml_node *defaults;
 	const struct yaml_node *jobs;
+	const struct yaml_node *cron;
 };
 
 struct pool_settings {
@@ -42,6 +43,8 @@ struct pool_settings {
 struct config_store {
 	struct arena *arena; /* every text and list */
 	struct settings settings;
+	struct zone **zones; /* shared by the schedules */
+	size_t zone_count;
 	struct template **templates; /* shared by the jobs that have them from `defaults:` */
 	size_t template_count;
 	const struct job **by_name; /* sorted */

@@ -18,6 +18,7 @@ struct config_source {
 	/* What the machine said when the files were read: a worker that starts later must come to the same
 	 * slots and the same name. */
 	char *host;
+	bool handed_on; /* from the supervisor: for one who reads no zones */
 	unsigned cpus;             /* online, at least 1 */
 	struct config_text *texts; /* [0] is the main file, then the included ones in order */
 	size_t count;

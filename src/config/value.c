@@ -266,6 +266,25 @@ static int read_match(const struct reading *v)
 	return value_match(v->l, v->node, v->path, v->owner);
 }
 
+static int read_fields(const struct reading *v)
+{
+	return value_fields(v->l, v->node, v->path, v->owner);
+}
+
+static int read_schedule(const struct reading *v)
+{
+	struct schedule *schedule = v->owner;
+	struct fault fault = { 0 };
+	size_t offset = 0;
+
+	if (!text_good(v))
+		return 0;
+	if (cron_parse(v->node->text, &schedule->cron, &offset, &fault) == 0)
+		return keep_text(v, v->node->text, v->node->length);
+	report_add(v->l->report, value_place(v->node, offset), v->path, "%s: %s", VALUE_OF(v->node), fault.text);
+	return 0;
+}
+
 static int read_codes(const struct reading *v)
 {
 	struct job *job = v->owner;
@@ -310,6 +329,9 @@ static const struct {
 	[KEY_COMMAND] = { read_command, true },
 	[KEY_ENV] = { read_env, true },
 	[KEY_MATCH] = { read_match, true },
+	[KEY_SCHEDULE] = { read_schedule, false },
+	[KEY_ZONE] = { read_text, false },
+	[KEY_FIELDS] = { read_fields, true },
 	[KEY_CODES] = { read_codes, true },
 	[KEY_RETAIN] = { read_retain, true },
 	[KEY_LATER] = { read_later, true },

@@ -45,6 +45,10 @@ MUST_CHECK int value_env(struct loader *l, const struct yaml_node *node, const s
 			 struct job *job);
 MUST_CHECK int value_match(struct loader *l, const struct yaml_node *node, const struct key_path *path,
 			   struct job *job);
+MUST_CHECK int value_fields(struct loader *l, const struct yaml_node *node, const struct key_path *path,
+			    struct schedule *schedule);
+/* The place of something inside a scalar, where its text stands in the file as it is. */
+struct place value_place(const struct yaml_node *node, size_t offset);
 
 /* exit_codes.c: a list given replaces the class; begin forgets the classes that the map is about to name. */
 void exit_codes_begin(struct loader *l, const struct yaml_node *map, struct exit_rules *rules);

@@ -15,6 +15,8 @@ enum {
 	VARIABLES_MAX_BYTES = 256 * 1024,
 	RULES_MAX = 64,
 	RULE_MAX_BYTES = 64 * 1024,
+	FIELDS_MAX = 500,
+	FIELDS_MAX_BYTES = 1024 * 1024,
 };
 
 /* Would the kernel take it? One that is too long would fail every run. */
@@ -88,11 +90,19 @@ int value_texts(struct loader *l, const struct yaml_node *node, const struct key
 	return 0;
 }
 
+struct place value_place(const struct yaml_node *node, size_t offset)
+{
+	struct place at = node->at;
+
+	if (node->verbatim && offset <= node->length)
+		at.column += (unsigned)offset + (node->plain ? 0 : 1);
+	return at;
+}
+
 /* The place of a fault inside a text: template_compile says the column in its sentence; where the text stands
  * in the file as it is, that gives the column there. */
 static struct place place_inside(const struct yaml_node *node, const char *sentence)
 {
-	struct place at = node->at;
 	static const char mark[] = " at column ";
 	const char *word = NULL;
 	unsigned column;
@@ -100,10 +110,9 @@ static struct place place_inside(const struct yaml_node *node, const char *sente
 	/* The last one: what stands before it may be the text itself. */
 	for (const char *next = strstr(sentence, mark); next; next = strstr(next + 1, mark))
 		word = next;
-	if (node->verbatim && word && sscanf(word, " at column %6u", &column) == 1 && column >= 1 &&
-	    column <= node->length + 1)
-		at.column += column - 1 + (node->plain ? 0 : 1);
-	return at;
+	if (word && sscanf(word, " at column %6u", &column) == 1 && column >= 1)
+		return value_place(node, column - 1);
+	return node->at;
 }
 
 static int add_template(struct loader *l, const struct yaml_node *node, const struct key_path *path,
@@ -139,11 +148,7 @@ static int command_program(struct loader *l, const struct yaml_node *node, const
 	const char *brace = strpbrk(node->text, "{}");
 
 	if (brace) {
-		struct place at = node->at;
-
-		if (node->verbatim)
-			at.column += (unsigned)(brace - node->text) + (node->plain ? 0 : 1);
-		report_add(l->report, at, path, "the program is no template: braces cannot stand in it");
+		report_add(l->report, value_place(node, (size_t)(brace - node->text)), path, "the program is no template: braces cannot stand in it");
 		return 0;
 	}
 	struct {
@@ -292,5 +297,39 @@ int value_match(struct loader *l, const struct yaml_node *node, const struct key
 	}
 	job->matches = rules;
 	job->match_count = count;
+	return 0;
+}
+
+static const char *field_fault(const struct yaml_pair *pair)
+{
+	if (strncmp(pair->name->text, "xackd.", strlen("xackd.")) == 0)
+		return "is xackd's own (names of fields do not begin with xackd. here)";
+	if (pair->name->length > RULE_MAX_BYTES ||
+	    (pair->value->kind == YAML_SCALAR && pair->value->length > RULE_MAX_BYTES))
+		return "is too long (64 KiB at most)";
+	return NULL;
+}
+
+int value_fields(struct loader *l, const struct yaml_node *node, const struct key_path *path,
+		 struct schedule *schedule)
+{
+	if (!is_map(l, node, path, FIELDS_MAX) || !texts_fit(l, node, path, FIELDS_MAX_BYTES))
+		return 0;
+	schedule->fields = arena_array(l->arena, node->count, sizeof(*schedule->fields));
+	schedule->field_count = 0;
+	if (!schedule->fields)
+		return -ENOMEM;
+	for (size_t i = 0; i < node->count; i++) {
+		const struct yaml_pair *pair = &node->pairs[i];
+		struct key_path step = { path, pair->name->text, 0 };
+		const char *fault = field_fault(pair);
+
+		if (fault)
+			report_add(l->report, pair->name->at, &step, "%s %s",
+				   QUOTED(pair->name->text, pair->name->length), fault);
+		else if (value_is_text(l, pair->value, &step) &&
+			 match_set(l, pair, schedule->fields, &schedule->field_count) < 0)
+			return -ENOMEM;
+	}
 	return 0;
 }

@@ -6,15 +6,6 @@
 #include "domain/route.h"
 #include "redis/desk.h"
 
-static void add_match(struct draft *d, const struct match_rule *rule)
-{
-	for (size_t i = 0; i < d->n; i++) {
-		if (bytes_eq(d->pairs[i].name, bytes_of(rule->name)))
-			return;
-	}
-	d->pairs[d->n++] = (struct entry_pair){ bytes_of(rule->name), bytes_of(rule->value) };
-}
-
 static int compose(const struct ctl *ctl, const struct job *job, struct draft *d)
 {
 	char **arguments = ctl->args->rest + 1;
@@ -22,8 +13,7 @@ static int compose(const struct ctl *ctl, const struct job *job, struct draft *d
 	int r = draft_read(d, arguments, count, job->match_count);
 	if (r != 0)
 		return r;
-	for (size_t i = 0; i < job->match_count; i++)
-		add_match(d, &job->matches[i]);
+	d->n = route_fill(job, d->pairs, d->n);
 	if (d->n == 0)
 		return ctl_say(CTL_USAGE, "an entry of a stream has at least one field: add FIELD=VALUE");
 	return 0;

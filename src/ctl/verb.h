@@ -35,6 +35,7 @@ int verb_add(struct ctl *ctl);
 int verb_status(struct ctl *ctl);
 int verb_queues(struct ctl *ctl);
 int verb_jobs(struct ctl *ctl);
+int verb_cron(struct ctl *ctl);
 int verb_workers(struct ctl *ctl);
 int verb_running(struct ctl *ctl);
 int verb_suspended(struct ctl *ctl);

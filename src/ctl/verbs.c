@@ -11,6 +11,10 @@ static const struct verb verbs[] = {
 	  TAKES_QUEUE, 0, 0, verb_queues },
 	{ "jobs", "", "The jobs of the configuration, with queue and pool", NULL,
 	  TAKES_QUEUE, 0, 0, verb_jobs },
+	{ "cron", "", "The schedules: when each came last, and when it comes next",
+	  "LAST is the last slot that was dealt with, or when the schedule was first seen; NEXT is told by the daemon (- without it).\n"
+	  "Both in UTC, whatever the schedule's time zone.",
+	  TAKES_QUEUE, 0, 0, verb_cron },
 	{ "workers", "", "The workers of this host and what they do", NULL,
 	  0, 0, 0, verb_workers },
 	{ "running", "", "What runs on this host, the longest first", NULL,

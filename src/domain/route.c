@@ -19,3 +19,14 @@ const struct job *route_job(const struct queue *queue, const struct entry *entry
 	}
 	return NULL;
 }
+
+size_t route_fill(const struct job *job, struct entry_pair *pairs, size_t n)
+{
+	for (size_t i = 0; i < job->match_count; i++) {
+		const struct entry given = { .pairs = pairs, .pair_count = n };
+		const struct match_rule *rule = &job->matches[i];
+		if (!entry_find(&given, bytes_of(rule->name)))
+			pairs[n++] = (struct entry_pair){ bytes_of(rule->name), bytes_of(rule->value) };
+	}
+	return n;
+}

@@ -174,6 +174,8 @@ static void change_target(struct reaper *r, const struct redis_target *target)
 	connection_free(r->conn);
 	r->conn = fresh;
 	r->o.target = target;
+	for (size_t i = 0; i < r->schedule_count; i++)
+		r->schedules[i].seen = false;
 	r->connect_mono_ms = 0;
 	r->failures = 0;
 	atomic_store(&board_header(r->board)->redis_connected, 0);
@@ -191,9 +193,13 @@ void reaper_adopt(struct reaper *r)
 	if (!c || atomic_load(&r->phase) != REAPER_RUNNING ||
 	    board_bind(r->board, &(struct board_rows){ c->jobs, c->job_count, c->queues, c->queue_count }) < 0)
 		return;
-	struct reaped_queue **list = make_list(r, c, generation, &count);
-	if (!list)
+	struct reaped_schedule *schedules = reaper_cron_room(c);
+	struct reaped_queue **list = schedules ? make_list(r, c, generation, &count) : NULL;
+	if (!list) {
+		free(schedules);
 		return; /* tried again */
+	}
+	reaper_cron_adopt(r, c, list, schedules);
 	r->row.name = c->name;
 	r->row.workers = (int64_t)c->slot_count;
 	if (target)

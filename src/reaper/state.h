@@ -53,6 +53,13 @@ struct reaped_queue {
 	int64_t refused_until_mono_ms; /* Redis refuses this queue: looked at again then */
 };
 
+struct reaped_schedule {
+	const struct schedule *def; /* of the configuration that was taken over */
+	struct reaped_queue *queue; /* of its job */
+	bool seen;                  /* where it has got to is known: */
+	int64_t last_ms, next_ms;   /* its last slot and the one behind it, by Redis's clock; INT64_MAX = none */
+};
+
 struct grave {                         /* a dead worker whose entries are to be released */
 	struct dead_worker dead;
 	bool connection_killed;
@@ -89,6 +96,8 @@ struct reaper {
 	struct board *board;           /* a handle of this thread's own */
 	struct reaped_queue **queues;  /* those of the configuration, in its order, then those that linger; shared under the lock */
 	size_t queue_count;
+	struct reaped_schedule *schedules;
+	size_t schedule_count;
 	_Atomic uint64_t generation;   /* taken over */
 	_Atomic uint64_t prepared_generation;
 	_Atomic size_t lingering;
@@ -110,6 +119,8 @@ struct reaper {
 };
 
 enum { REAPER_TICK_MS = 1000, REAPER_IDLE_TICK_MS = 10 * 1000 };
+
+void *reaper_thread(void *user);
 
 /* errors.c: a call failed. True: the connection is gone (leave the round). Says it once per change of state. */
 bool reaper_failed(struct reaper *r, struct reaped_queue *q, const struct redis_error *error);
@@ -157,3 +168,10 @@ void reaper_due_now(struct reaped_queue *q);
 void reaper_wake_workers(struct reaper *r, struct reaped_queue *q, int64_t now);
 void reaper_put_back(struct reaper *r, struct reaped_queue *q);
 int64_t reaper_due_wake(const struct reaped_queue *q, int64_t now);
+
+/* cron.c */
+void reaper_cron(struct reaper *r, int64_t now);             /* what is due becomes entries */
+int64_t reaper_cron_wake(struct reaper *r, int64_t now);     /* when the next one is */
+struct reaped_schedule *reaper_cron_room(const struct config *c); /* NULL: no memory */
+/* The schedules of a configuration, into that room (taken); those that were there before keep where they have got to. queues: in its order. */
+void reaper_cron_adopt(struct reaper *r, const struct config *c, struct reaped_queue *const *queues, struct reaped_schedule *room);

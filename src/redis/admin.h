@@ -118,6 +118,33 @@ MUST_CHECK int admin_due_suspended(struct connection *c, const struct queue_keys
 /* The janitor: 100 rows of given and note from *cursor (0 at first, 0 at the end) that belong to nothing any more. */
 MUST_CHECK int admin_janitor(struct connection *c, const struct queue_keys *k, uint64_t *cursor, int64_t *ret_removed, struct redis_error *ret_error);
 
+/* ---- schedules (redis/cron.c) ---- */
+
+/* Where a schedule has got to: its last slot, Unix ms. One that was not there, or had another rule, begins now. */
+MUST_CHECK int admin_cron_see(struct connection *c, const struct queue_keys *k, const char *name, const char *rule, int64_t *ret_last_ms,
+			      int64_t *ret_redis_now_ms, struct redis_error *ret_error);
+/* The last slot alone, for who only looks; -1: none. */
+MUST_CHECK int admin_cron_last(struct connection *c, const struct queue_keys *k, const char *name, int64_t *ret_last_ms, struct redis_error *ret_error);
+/* The same name begins anew when it is seen again. */
+MUST_CHECK int admin_cron_forget(struct connection *c, const struct queue_keys *k, const char *name, struct redis_error *ret_error);
+enum cron_answer { CRON_FIRED = 0, CRON_MOVED /* its last slot is another one */, CRON_EARLY /* by Redis's clock */, CRON_TOO_LATE /* done, without an entry */ };
+struct cron_fire {
+	const char *name;
+	int64_t last_ms; /* as the caller knows it */
+	int64_t slot_ms;
+	int64_t late_ms; /* later than this by Redis's clock: too late; -1 = never */
+	const struct entry_pair *pairs;
+	size_t pair_count;
+};
+struct cron_fired {
+	enum cron_answer answer;
+	int64_t last_ms; /* as it is now */
+	int64_t redis_now_ms;
+	char id[ENTRY_ID_SIZE]; /* FIRED */
+};
+MUST_CHECK int admin_cron_fire(struct connection *c, const struct queue_keys *k, const struct cron_fire *fire, struct cron_fired *ret,
+			       struct redis_error *ret_error);
+
 MUST_CHECK int admin_group(struct connection *c, const struct queue_keys *k, enum start_rule start, const char *known, bool *ret_made, struct redis_error *ret_error);
 /* CLIENT UNBLOCK id; *ret_done false when that client was not blocked. CLIENT KILL ID id. */
 MUST_CHECK int admin_unblock(struct connection *c, int64_t client_id, bool *ret_done, struct redis_error *ret_error);

@@ -47,8 +47,9 @@ int queue_keys_init(struct queue_keys *k, const char *stream, const char *group)
 		.replay = make(stream, group, "replay"),
 		.later = make(stream, NULL, "later"),
 		.later_data = make(stream, NULL, "later:data"),
+		.cron = make(stream, NULL, "cron"),
 	};
-	if (k->stream && k->group && k->due && k->given && k->note && k->dead && k->hosts && k->paused && k->remade && k->replay && k->later && k->later_data)
+	if (k->stream && k->group && k->due && k->given && k->note && k->dead && k->hosts && k->paused && k->remade && k->replay && k->later && k->later_data && k->cron)
 		return 0;
 	queue_keys_done(k);
 	return -ENOMEM;
@@ -68,5 +69,6 @@ void queue_keys_done(struct queue_keys *k)
 	free(k->replay);
 	free(k->later);
 	free(k->later_data);
+	free(k->cron);
 	*k = (struct queue_keys){ 0 };
 }

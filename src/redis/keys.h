@@ -18,6 +18,7 @@ struct queue_keys {
 	char *replay;
 	char *later;
 	char *later_data;
+	char *cron;
 };
 
 #define XACKD_PARKED "xackd:parked"

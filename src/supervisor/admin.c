@@ -198,6 +198,28 @@ static json_t *answer_counts(struct supervisor *s, json_t *request)
 	return json_pack("{s:o}", "counts", rows);
 }
 
+/* ---- cron ---- */
+
+/* When each schedule comes next: a question of the calendar alone, so nobody else is asked. */
+static json_t *answer_cron(struct supervisor *s, json_t *request)
+{
+	json_t *rows = json_array();
+	int64_t now_ms = clock_wall_ms();
+	(void)request;
+
+	for (size_t i = 0; i < s->config->schedule_count; i++) {
+		const struct schedule *schedule = &s->config->schedules[i];
+		int64_t next_s = cron_next(&schedule->cron, schedule->zone, now_ms / 1000);
+		json_t *row = json_pack("{s:s}", "name", schedule->name);
+		if (row && next_s != CRON_NEVER) {
+			(void)json_object_set_new(row, "next_ms", json_integer(next_s * 1000));
+			(void)json_object_set_new(row, "next_in_ms", json_integer(next_s * 1000 - now_ms));
+		}
+		(void)json_array_append_new(rows, row);
+	}
+	return json_pack("{s:o}", "cron", rows);
+}
+
 /* ---- the table ---- */
 
 static const struct {
@@ -206,7 +228,7 @@ static const struct {
 } verbs[] = {
 	{ "status", answer_status },       { "workers", answer_workers }, { "running", answer_running },
 	{ "suspended", answer_suspended }, { "resume", answer_resume },   { "look", answer_look },
-	{ "counts", answer_counts },
+	{ "counts", answer_counts },       { "cron", answer_cron },
 	{ "cancel", desk_cancel },         { "buried", desk_buried },     { "drain", desk_drain },
 };
 

@@ -56,9 +56,10 @@ class Queue:
         tag = stream[stream.index("{") + 1:stream.index("}")] if "{" in stream else stream
         self.key = {name: "xackd:{%s}:%s:%s:%s" % (tag, stream, group, name) for name in ("due", "given", "note", "dead", "hosts", "paused", "remade", "replay")}
         self.later = "xackd:{%s}:%s:later" % (tag, stream)
+        self.cron = "xackd:{%s}:%s:cron" % (tag, stream)
 
     def keys(self, *names):
-        special = {"stream": self.s, "later": self.later}
+        special = {"stream": self.s, "cron": self.cron, "later": self.later}
         return [special.get(name) or self.key[name] for name in names]
 
     def call(self, script, names, *argv):

@@ -30,6 +30,8 @@ def read_steps():
 STEPS = read_steps()
 pytestmark = pytest.mark.skipif(not os.access(KILLABLE, os.X_OK), reason="no build with --enable-kill-points: " + KILL_BUILD)
 
+CRON_ROW = "xackd:{work}:work:cron"
+
 # What an entry of each kind does. What it does "once" is marked in a folder of its own, for attempts may be lost on the way.
 HANDLER = """
 echo "$XACKD_ID $XACKD_ATTEMPT $XACKD_DELIVERY $$ $XACKD_STREAM" >> %(runs)s
@@ -311,6 +313,16 @@ def scene_suspended(s):
     s.until_there(lambda: s.add("ok"))  # each probe takes another entry
 
 
+def scene_cron(s):
+    """A schedule of each minute has five or six of them to make up for, and an entry of its own waits."""
+    minute = int(s.box.r.time()[0]) // 60 * 60000
+    s.box.r.hset(CRON_ROW, mapping={"tick": minute - 5 * 60000, "tick/rule": "* * * * * UTC"})
+    s.slots = [minute - n * 60000 for n in range(4, -1, -1)]
+    s.add("ok")
+    s.start(cron={"tick": {"schedule": "* * * * *", "timezone": "UTC", "job": "work", "missed": "all"}}, ready=False)
+    s.wait_there()
+
+
 SCENES = {name[6:]: function for name, function in globals().items() if name.startswith("scene_")}
 
 
@@ -400,6 +412,13 @@ def killable(monkeypatch):
     monkeypatch.setattr(harness, "XACKD", KILLABLE)
 
 
+def check_slots(scene):
+    """Each slot is one entry, whoever died where."""
+    wait_until(lambda: int(scene.box.r.hget(CRON_ROW, "tick")) >= scene.slots[-1], 10, "all slots are dealt with")
+    got = [int(fields["xackd.slot"]) for _, fields in scene.box.r.xrange("work") if "xackd.slot" in fields]
+    assert got[:len(scene.slots)] == scene.slots and len(got) == len(set(got)), got
+
+
 def finish(scene):
     scene.open_gate()
     streams = streams_of(scene)
@@ -423,6 +442,8 @@ def test_killed_at(box, killable, step):
     else:
         assert victim != scene.daemons[0].pid
         wait_until(lambda: not alive(victim), 5, "the worker is dead")
+    if step.scene == "cron":
+        check_slots(scene)
     finish(scene)
     last = scene.daemons[-1]
     check_entries(scene)

@@ -992,3 +992,80 @@ def test_cancel_waiting_of_many_pairs(q):
     i = add(q, *flat)
     assert q.call("cancel_waiting", ["stream", "note", "dead"], q.g, i, 1, "xackd.reason", "cancelled")[0] == 0
     assert q.dead()[0][2][0] == b"xackd.packed" and q.r.xlen(q.s) == 0
+
+
+# ---- schedules ----
+
+def cron_fire(q, last, slot, late=-1, name="tick"):
+    answer = q.call("cron_fire", ["stream", "cron"], name, last, slot, late, "a", b"\xff", "xackd.slot", slot)
+    return answer[0], int(answer[1]), answer[3].decode()
+
+
+def cron_see(q, rule="r", name="tick"):
+    last, now = (int(word) for word in q.call("cron_see", ["cron"], name, rule))
+    return last, now
+
+
+def test_cron_see(q):
+    begin = q.now()
+    last, now = cron_see(q)
+    assert begin <= last == now <= q.now(), "what is new begins now"
+    q.r.hset(q.cron, "tick", 1000)
+    assert cron_see(q)[0] == 1000 and q.r.hget(q.cron, "tick/rule") == b"r"
+    assert cron_see(q, "other")[0] >= now, "so does what was changed"
+    assert cron_see(q, "r", "tock")[0] >= now and cron_see(q, "other")[0] < q.now() + 1
+    ahead = q.now() + 1000000
+    q.r.hset(q.cron, "tick", ahead)
+    assert cron_see(q, "other")[0] == ahead, "slots ahead: a clock was set back a little, and they are not fired again"
+    assert cron_see(q, "third")[0] == ahead
+    q.r.hset(q.cron, "tick", q.now() + 90000000)
+    assert cron_see(q, "third")[0] <= q.now(), "days ahead: that was no clock"
+    for odd in ("", "x", "nan", "-1", "9" * 16, "1e3"):
+        q.r.hset(q.cron, mapping={"tick": odd, "tick/rule": "third"})
+        assert now <= cron_see(q, "third")[0] <= q.now()
+    full(q)
+    with pytest.raises(redis.exceptions.ResponseError, match="OOM|maxmemory"):
+        cron_see(q, "fourth")
+    q.r.config_set("maxmemory", 0)
+    q.r.set(q.cron, "x")
+    with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE"):
+        cron_see(q)
+
+
+def test_cron_fire(q):
+    last, _ = cron_see(q)
+    slot = last - 5
+    code, gone_to, i = cron_fire(q, last, slot)
+    assert (code, gone_to) == (0, slot) and q.r.hget(q.cron, "tick") == str(slot).encode()
+    assert q.r.xrange(q.s) == [(i.encode(), {b"a": b"\xff", b"xackd.slot": str(slot).encode()})]
+    assert cron_fire(q, last, slot) == (1, slot, ""), "sent again, or by another host"
+    assert cron_fire(q, last, slot + 1)[0] == 1, "only who knows the last one"
+    assert cron_fire(q, slot, q.now() + 60000) == (2, slot, ""), "by Redis's clock"
+    assert cron_fire(q, slot, slot + 2, 60000)[0] == 0 and q.r.xlen(q.s) == 2
+    late = q.now() - 61000
+    assert cron_fire(q, slot + 2, late, 60000) == (3, late, "") and q.r.xlen(q.s) == 2
+    assert cron_fire(q, late, late + 1, 60000)[0] == 3 and cron_fire(q, late + 1, late + 2)[0] == 0
+    assert cron_fire(q, 1, 2, name="tock")[0] == 0, "no row stands in nobody's way"
+    for odd in ("nan", "9" * 16, "x"):
+        q.r.hset(q.cron, "tock", odd)
+        assert cron_fire(q, 1, 3, name="tock")[0] == 0
+    assert cron_fire(q, 1, 4, name="tock") == (1, 3, "")
+    assert q.r.xlen(q.s) == 7
+
+
+def test_cron_fire_is_refused_whole(q):
+    full(q)
+    with pytest.raises(redis.exceptions.ResponseError, match="OOM|maxmemory"):
+        cron_fire(q, 1, 2)
+    q.r.config_set("maxmemory", 0)
+    assert q.r.xlen(q.s) == 0 and not q.r.exists(q.cron)
+    q.r.set(q.cron, "x")
+    with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE"):
+        cron_fire(q, 1, 2)
+    assert q.r.xlen(q.s) == 0
+    q.r.delete(q.cron)
+    q.r.delete(q.s)
+    q.r.set(q.s, "x")
+    with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE"):
+        cron_fire(q, 1, 2)
+    assert not q.r.exists(q.cron)

@@ -238,9 +238,8 @@ static void test_unknown_keys(void **state)
 		{ JOB "retry: { atempts: 1, inital: 2s }",
 		  "main.yaml:4:14: jobs.a.retry.atempts: unknown key\n"
 		  "main.yaml:4:26: jobs.a.retry.inital: unknown key (did you mean initial?)\n" },
-		{ "timeout: 5s\ncron: {}\njobs: { a: { shell: x } }",
-		  "main.yaml:1:1: timeout: unknown key (timeout belongs into a job, or into defaults:)\n"
-		  "main.yaml:2:1: cron: is not supported in this version\n" },
+		{ "timeout: 5s\njobs: { a: { shell: x } }",
+		  "main.yaml:1:1: timeout: unknown key (timeout belongs into a job, or into defaults:)\n" },
 		{ "redis: { tls: {} }\njobs: { a: { shell: x } }",
 		  "main.yaml:1:10: redis.tls: is not supported in this version\n" },
 	};

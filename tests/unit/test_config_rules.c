@@ -184,7 +184,7 @@ static void test_includes(void **state)
 	static const char *const bad[] = {
 		"jobs:\n  a: { shell: x }\n",
 		"name: x\njobs:\n  b: { shell: 1, lease: 1 }\n  a: { shell: x }\nnaem: 1\n",
-		"jobs:\n  b: { shell: x }\ncron: {}\n",
+		"jobs:\n  b: { shell: x }\ncron: {}\nredis: {}\n",
 	};
 	AUTO_LOADED l = load_texts(good, ARRAY_LEN(good));
 	AUTO_LOADED refused = load_texts(bad, ARRAY_LEN(bad));
@@ -196,12 +196,12 @@ static void test_includes(void **state)
 	assert_string_equal(l.config->jobs[1].exec[0], "/conf/y");
 	assert_string_equal(
 		refused.report.p,
-		"1.yaml:1:1: name: belongs into the main file (an included one may hold only jobs)\n"
+		"1.yaml:1:1: name: belongs into the main file (an included one may hold only jobs and cron)\n"
 		"1.yaml:3:25: jobs.b.lease: \"1\" has no unit (write 1s, or with ms, m, h, d)\n"
 		"1.yaml:4:3: jobs.a: there is a job of this name already (main.yaml:2:3)\n"
-		"1.yaml:5:1: naem: unknown key (an included file may hold only jobs)\n"
+		"1.yaml:5:1: naem: unknown key (an included file may hold only jobs and cron)\n"
 		"2.yaml:2:3: jobs.b: there is a job of this name already (1.yaml:3:3)\n"
-		"2.yaml:3:1: cron: is not supported in this version\n");
+		"2.yaml:4:1: redis: belongs into the main file (an included one may hold only jobs and cron)\n");
 }
 
 static void test_many_errors(void **state)
