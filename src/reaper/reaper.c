@@ -304,7 +304,6 @@ static bool stop_done(struct reaper *r, int64_t now)
 static void round_once(struct reaper *r)
 {
 	int64_t now = clock_mono_ms();
-
 	struct board_header *header = board_header(r->board);
 	int64_t planned = atomic_load(&header->reaper_wakes_mono_ms);
 
@@ -336,8 +335,11 @@ void *reaper_thread(void *user)
 
 	(void)prctl(PR_SET_NAME, "xackd-reaper");
 	while (!stop_done(r, now)) {
+		int64_t begun = clock_mono_ms();
 		round_once(r);
 		now = clock_mono_ms();
+		if (now - begun > FROZEN_MS) /* a call hung: Redis stood still, or all of us did */
+			atomic_store(&board_header(r->board)->thawed_mono_ms, now);
 		int64_t by;
 		int64_t wake = next_wake(r, now);
 		if (stop_asked(r, &by)) {

@@ -63,6 +63,9 @@ void hung_look(struct supervisor *s)
 {
 	int64_t now = clock_mono_ms();
 
+	/* The reaper suspects them at the beginning of a round, when it knows whether it stood still itself: news from the midst of one say nothing. */
+	if (!atomic_load(&board_header(s->board)->hung_suspected))
+		return;
 	if (now - atomic_load(&board_header(s->board)->thawed_mono_ms) < BUSY_LEAST_MS)
 		return; /* all of us were frozen: they are not to blame */
 	atomic_store(&board_header(s->board)->hung_suspected, 0);

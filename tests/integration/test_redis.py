@@ -1,13 +1,14 @@
 """Redis away, frozen, emptied, full, refusing: an outage is never a failure of the job."""
 import json
 import os
+import signal
 import threading
 import time
 
 import pytest
 import redis
 
-from harness import PARKED, SLOW, milliseconds, never, wait_until
+from harness import PARKED, SLOW, milliseconds, never, send, wait_until
 from redis_private import script_text
 
 
@@ -172,6 +173,26 @@ def test_frozen_redis_just_after_an_entry_began(box):
         box.wait_pending(0)
     assert {r[1:3] for r in box.runs()} == {(1, 1)}
     assert not [e for d in daemons for e in d.events("job.recovered")]
+
+
+def test_frozen_in_the_midst_of_a_call_nobody_is_called_hung(box):
+    """Redis stands still, then the daemon, its reaper in a call. When both go on the supervisor is first: the worker has not turned yet."""
+    gate = box.gate()
+    daemon = box.daemon({"exec": box.recording(": < " + gate.path), "lease": "2s"})
+    entry = box.add()
+    daemon.wait_event("job.started", id=entry)
+    box.redis.freeze()
+    before = time.monotonic()
+    wait_until(lambda: time.monotonic() - before > 1.5, 6)  # the reaper asks every second
+    daemon.freeze()
+    wait_until(lambda: time.monotonic() - before > 4, 10)
+    box.redis.thaw()
+    send(daemon.pid, signal.SIGCONT)
+    never(lambda: daemon.events("worker.hung"), 0.5)
+    daemon.thaw()
+    gate.open()
+    assert daemon.wait_event("job.succeeded", id=entry)["attempt"] == 1
+    assert not daemon.events("worker.exited") and not daemon.events("job.recovered")
 
 
 def test_client_pause(box):
