@@ -548,15 +548,6 @@ uint64_t handler_pid_start(const struct handler *h)
 	return ticks;
 }
 
-/* With SIGCHLD ignored, as a careless parent may have left it, the kernel reaps by itself and keeps no status. */
-static void keep_statuses(void)
-{
-	struct sigaction now;
-
-	if (sigaction(SIGCHLD, NULL, &now) == 0 && (now.sa_handler == SIG_IGN || (now.sa_flags & SA_NOCLDWAIT)))
-		(void)signal(SIGCHLD, SIG_DFL);
-}
-
 static void init_watchers(struct handler *h)
 {
 	pipes_init(&h->pipes, h->loop, heard, fell_silent, h);
@@ -586,7 +577,6 @@ struct handler *handler_new(struct ev_loop *loop, const struct handler_callbacks
 	capture_init(&h->capture, on_output_line, h);
 	group_init(&h->group, NULL, "");
 	init_watchers(h);
-	keep_statuses();
 	strays_adopt();
 	return h;
 }

@@ -24,8 +24,18 @@ enum {
 	ENVIRON_MAX_BYTES = 4 * 1024 * 1024,
 };
 
+/* With SIGCHLD ignored, as a careless parent may have left it, the kernel reaps by itself and keeps no status. */
+static void keep_statuses(void)
+{
+	struct sigaction now;
+
+	if (sigaction(SIGCHLD, NULL, &now) == 0 && (now.sa_handler == SIG_IGN || (now.sa_flags & SA_NOCLDWAIT)))
+		(void)signal(SIGCHLD, SIG_DFL);
+}
+
 void strays_adopt(void)
 {
+	keep_statuses();
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 

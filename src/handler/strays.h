@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Become the child subreaper. */
+/* Become the child subreaper; children keep their statuses for us, whatever was inherited for SIGCHLD. */
 void strays_adopt(void);
 /* True if this process has no child at all; reaps those that are dead already. One system call in the usual case. */
 bool strays_none(void);
