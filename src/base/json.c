@@ -106,10 +106,20 @@ void json_add_i64(struct buf *b, int64_t value)
 	buf_add(b, text, n);
 }
 
-json_t *json_parse(struct bytes text)
+static json_t *parse(struct bytes text, size_t more)
 {
 	json_error_t error;
-	return json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+	return json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY | more, &error);
+}
+
+json_t *json_parse(struct bytes text)
+{
+	return parse(text, 0);
+}
+
+json_t *json_parse_reals(struct bytes text)
+{
+	return parse(text, JSON_DECODE_INT_AS_REAL);
 }
 
 json_t *json_text(struct bytes text)

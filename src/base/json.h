@@ -17,6 +17,8 @@ void json_add_i64(struct buf *b, int64_t value);
 
 /* Parse one whole document, duplicate keys refused, NUL in strings allowed. Gives a reference or NULL. */
 json_t *json_parse(struct bytes text);
+/* The same, for numbers of any length: all of them become reals. */
+json_t *json_parse_reals(struct bytes text);
 /* json_stringn that never fails for invalid UTF-8 (U+FFFD). */
 json_t *json_text(struct bytes text);
 

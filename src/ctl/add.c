@@ -3,6 +3,7 @@
 #include "ctl/ctl.h"
 #include "ctl/fields.h"
 #include "ctl/verb.h"
+#include "ctl/wait.h"
 #include "domain/route.h"
 #include "redis/desk.h"
 
@@ -35,13 +36,25 @@ static int check_route(const struct ctl *ctl, const struct job *job, const struc
 		       job->name);
 }
 
+static int check_options(const struct ctl *ctl)
+{
+	const struct args *args = ctl->args;
+	if (!args_given(args, OPTION_WAIT) &&
+	    (args_given(args, OPTION_TIMEOUT) || args_given(args, OPTION_RAW)))
+		return ctl_say(CTL_USAGE, "--%s goes with --wait",
+			       args_given(args, OPTION_RAW) ? "raw" : "timeout");
+	return wait_check_options(ctl);
+}
+
 int verb_add(struct ctl *ctl)
 {
 	const struct job *job = config_job(ctl->config, ctl->args->rest[0]);
 	if (!job)
 		return ctl_say(CTL_NO, "there is no job %s in %s", ctl->args->rest[0], ctl->config->file);
 	AUTO_DRAFT draft = { 0 };
-	int r = compose(ctl, job, &draft);
+	int r = check_options(ctl);
+	if (r == 0)
+		r = compose(ctl, job, &draft);
 	if (r == 0)
 		r = check_route(ctl, job, &draft);
 	struct connection *connection;
@@ -54,6 +67,8 @@ int verb_add(struct ctl *ctl)
 	r = desk_add(connection, &ctl->keys[job->queue], draft.pairs, draft.n, id, &error);
 	if (r < 0)
 		return ctl_redis_failed(ctl, job->queue, r, &error);
+	if (args_given(ctl->args, OPTION_WAIT))
+		return wait_for_added(ctl, job->queue, id);
 	static const struct column columns[] = { { .key = "id", .title = "ID" } };
 	const struct cell cells[] = { cell_text(id) };
 	if (ctl->out.format == OUTPUT_TABLE)

@@ -53,6 +53,7 @@ enum option_id {
 	OPTION_TO,
 	OPTION_RATE,
 	OPTION_ANEW,
+	OPTION_RAW,
 	OPTION_COUNT,
 };
 #define TAKES(id)   (UINT64_C(1) << (id))

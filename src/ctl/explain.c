@@ -4,6 +4,7 @@
  *
  * An ID says nothing about its queue, so every queue is asked. Those that hold a trace of it are candidates;
  * `gone` is the weakest (any ID below the last delivered one looks so) and gives way to every other. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "ctl/ctl.h"
@@ -17,6 +18,7 @@ void sighting_done(struct sighting *s)
 {
 	explanation_done(&s->found);
 	dead_letter_done(&s->letter);
+	result_done(&s->result);
 }
 
 void sightings_done(struct sightings *s)
@@ -61,6 +63,19 @@ static int read_letter(struct connection *connection, const struct queue_keys *k
 	return r < 0 ? r : 0;
 }
 
+/* That it cannot be read is no reason to hide the rest. */
+static int read_result(struct connection *connection, const struct queue_keys *keys, struct sighting *s,
+		       struct redis_error *error)
+{
+	struct redis_error ignored = { 0 };
+	if (s->found.state != EXPLAIN_ACKNOWLEDGED && s->found.state != EXPLAIN_GONE)
+		return 0;
+	int r = desk_result(connection, keys, s->id, &s->result, &ignored);
+	if (r == -EIO)
+		*error = ignored;
+	return r == -EIO ? r : 0;
+}
+
 static const struct job *job_of(const struct ctl *ctl, const struct sighting *s)
 {
 	const struct queue *queue = &ctl->config->queues[s->queue];
@@ -79,6 +94,8 @@ int sighting_look(struct ctl *ctl, struct connection *connection, size_t queue, 
 	int r = desk_explain(connection, &ctl->keys[queue], id, &s.found, ret_error);
 	if (r == 0)
 		r = read_letter(connection, &ctl->keys[queue], &s, ret_error);
+	if (r == 0)
+		r = read_result(connection, &ctl->keys[queue], &s, ret_error);
 	if (r < 0) {
 		sighting_done(&s);
 		return r;
@@ -205,6 +222,7 @@ enum {
 	COL_LAST_FAILURE,
 	COL_DEAD_ID,
 	COL_STDERR,
+	COL_RESULT,
 	COL_FIELDS,
 	COL_COUNT,
 };
@@ -231,6 +249,7 @@ static const struct column explain_columns[COL_COUNT] = {
 	[COL_LAST_FAILURE] = { .key = "last_failure" },
 	[COL_DEAD_ID] = { .key = "dead_id", .title = "Dead letter" },
 	[COL_STDERR] = { .key = "stderr", .title = "Its stderr" },
+	[COL_RESULT] = { .key = "result", .title = "Result" },
 	[COL_FIELDS] = { .key = "fields", .title = "Fields" },
 };
 
@@ -324,6 +343,8 @@ static void tell_sighting(struct ctl *ctl, const struct sighting *s, struct buf 
 	}
 	add_failure(s, &note, cells);
 	cells[COL_DEAD_ID] = cell_text(e->dead_id);
+	if (s->result.state == RESULT_GIVEN)
+		cells[COL_RESULT] = cell_exact(result_bytes(&s->result));
 	if (e->in_stream)
 		cells[COL_FIELDS] = cell_pairs(&e->entry);
 	else if (s->has_letter)

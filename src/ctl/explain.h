@@ -11,6 +11,7 @@ struct sighting {
 	struct explanation found;
 	bool has_letter;
 	struct dead_letter letter; /* state dead */
+	struct result result;      /* state acknowledged or gone, where one is kept */
 };
 void sighting_done(struct sighting *s);
 

@@ -252,6 +252,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_TO]         = { "to", 0, "ID|TIME", "up to there, with it", set_to },
 	[OPTION_RATE]       = { "rate", 0, "N/s", "no more than N a second", set_rate },
 	[OPTION_ANEW]       = { "anew", 0, NULL, "forget how far an earlier one that was not finished got", set_nothing },
+	[OPTION_RAW]        = { "raw", 0, NULL, "nothing but the result, byte for byte", set_nothing },
 	[OPTION_FIX]        = { "fix", 0, NULL, "put right what can be put right without losing anything", set_nothing },
 	[OPTION_BATCH]      = { "batch", 'b', NULL, "print frames instead of drawing them: for a pipe or a file", set_nothing },
 	[OPTION_INTERVAL]   = { "interval", 'i', "DURATION", "look so often (2s)", set_interval },

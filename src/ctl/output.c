@@ -136,6 +136,17 @@ static void add_cell_json(struct buf *out, const struct cell *cell)
 	}
 }
 
+static void add_base64_member(struct buf *out, const char *key, struct bytes value)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "%s_b64", key);
+	json_add_name(out, name);
+	buf_add_char(out, '"');
+	buf_add_base64(out, value);
+	buf_add_char(out, '"');
+}
+
 void output_object(struct buf *out, const struct column *columns, const struct cell *cells, size_t n)
 {
 	buf_add_char(out, '{');
@@ -144,6 +155,10 @@ void output_object(struct buf *out, const struct column *columns, const struct c
 			if (i > 0)
 				buf_add_char(out, ',');
 			payload_add_fields(out, cells[i].entry->pairs, cells[i].entry->pair_count);
+			continue;
+		}
+		if (cells[i].exact && !utf8_valid(cells[i].text)) {
+			add_base64_member(out, columns[i].key, cells[i].text);
 			continue;
 		}
 		json_add_name(out, columns[i].key);

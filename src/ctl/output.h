@@ -49,6 +49,7 @@ struct cell {
 	struct bytes text; /* borrowed until the row is given */
 	struct bytes shown;
 	const struct entry *entry;
+	bool exact; /* TEXT: what is not UTF-8 is base64 in JSON, under its key with _b64 behind */
 };
 
 static inline struct cell cell_null(void)
@@ -67,6 +68,10 @@ static inline struct cell cell_number_unless(int64_t value, int64_t absent)
 static inline struct cell cell_bytes(struct bytes text)
 {
 	return (struct cell){ .kind = CELL_TEXT, .text = text };
+}
+static inline struct cell cell_exact(struct bytes value)
+{
+	return (struct cell){ .kind = CELL_TEXT, .text = value, .exact = true };
 }
 /* NULL and "" are null. */
 static inline struct cell cell_text(const char *text)

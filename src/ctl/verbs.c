@@ -28,8 +28,10 @@ static const struct verb verbs[] = {
 	  0, 0, 0, verb_suspended },
 	{ "add", "JOB [FIELD=VALUE...]", "Add an entry for a job; prints its ID",
 	  "FIELD=@FILE takes the value from a file, FIELD=@- from standard input, byte for byte.\n"
-	  "The fields of the job's match: are filled in where they are not given.",
-	  0, 1, -1, verb_add },
+	  "The fields of the job's match: are filled in where they are not given. With --wait: until it is done; then its result\n"
+	  "follows the ID, if the handler gave one. Status then: 0 it is done, 1 it is a dead letter (or with --raw has no result), 75\n"
+	  "--timeout passed: it stays in the queue.",
+	  TAKES(OPTION_WAIT) | TAKES(OPTION_TIMEOUT) | TAKES(OPTION_RAW), 1, -1, verb_add },
 	{ "explain", "ID", "Where an entry is now, and why",
 	  "State: waiting, running, parked, later, dead, acknowledged, gone (no longer in the stream) or unknown (exit 1).\n"
 	  "An ID that is in several queues: --job decides.",
@@ -71,9 +73,10 @@ static const struct verb verbs[] = {
 	{ "dead import", "[FILE]", "Put exported dead letters back; from FILE or standard input",
 	  "A dead letter that is there already is left alone, so it may be run again. The ID is kept where it can be.",
 	  TAKES_QUEUE | TAKES(OPTION_DRY_RUN), 0, 1, verb_dead_import },
-	{ "wait", "ID", "Wait until an entry is done",
-	  "Status: 0 it is done, 1 it is a dead letter or unknown, 75 --timeout passed. Redis going away is waited for, too.",
-	  TAKES_QUEUE | TAKES(OPTION_TIMEOUT), 1, 1, verb_wait },
+	{ "wait", "ID", "Wait until an entry is done; prints its result, if the handler gave one",
+	  "A result is there for result_ttl. What is not UTF-8 in it is result_b64 in JSON. Status: 0 it is done, 1 it is a dead letter\n"
+	  "or unknown (or with --raw has no result), 75 --timeout passed. Redis going away is waited for, too.",
+	  TAKES_QUEUE | TAKES(OPTION_TIMEOUT) | TAKES(OPTION_RAW), 1, 1, verb_wait },
 	{ "check", "", "Whether all is well, as a monitoring plugin: one line with performance data",
 	  "Each limit is for each queue by itself. A paused queue or a suspended job is a warning; what cannot be told, Redis or\n"
 	  "the configuration being the reason, is unknown. Status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",

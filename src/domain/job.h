@@ -121,6 +121,7 @@ struct job {
 	enum success_rule success;
 	enum read_ahead_rule read_ahead;
 	int64_t dead_maxlen; /* 0 = no cap */
+	int64_t result_ttl_ms; /* 0 = results are not kept */
 	enum start_rule start;
 	struct retain_rule retain;
 };

@@ -6,6 +6,7 @@
 
 #include "base/attr.h"
 #include "domain/job.h"
+#include "domain/result.h"
 
 /* Why an entry was not done. Names are API (`reason` in events, notes, dead letters). */
 enum reason {
@@ -33,6 +34,7 @@ struct said {
 	int64_t later_ms;
 	char dead[256]; /* DEAD=reason, valid UTF-8; dead_said tells whether it came at all */
 	bool dead_said;
+	struct result result; /* RESULT=: any bytes */
 };
 
 enum end_kind {

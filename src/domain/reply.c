@@ -68,9 +68,8 @@ static bool eat(struct bytes *line, const char *text, size_t n)
 	return true;
 }
 
-/* {"id":"1-0","status":"ok"} and nothing else, as nearly all replies are: without building a document of it.
- * Anything else is not for here, but for the parser. */
-static bool is_plain_ok(struct bytes line, struct reply *r)
+/* {"id":"1-0","status":"ok" and what follows it, as nearly all replies begin: without building a document of it. */
+static bool begins_ok(struct bytes line, struct reply *r, struct bytes *ret_rest)
 {
 	if (!eat(&line, "{", 1) || !eat(&line, "\"id\"", 4) || !eat(&line, ":", 1) || !eat(&line, "\"", 1))
 		return false;
@@ -82,22 +81,124 @@ static bool is_plain_ok(struct bytes line, struct reply *r)
 	line.p += id.n + 1;
 	line.n -= id.n + 1;
 	if (!eat(&line, ",", 1) || !eat(&line, "\"status\"", 8) || !eat(&line, ":", 1) ||
-	    !eat(&line, "\"ok\"", 4) || !eat(&line, "}", 1) || !eat(&line, "", 0) || line.n > 0)
+	    !eat(&line, "\"ok\"", 4))
 		return false;
 	memcpy(r->id, id.p, id.n);
+	r->id[id.n] = '\0';
 	r->status = REPLY_OK;
+	*ret_rest = line;
 	return true;
+}
+
+/* … and nothing else. Anything else is not for here, but for the parser; but for a result that does not fit into the line: that it is done
+ * was said before. */
+static bool is_plain_ok(struct bytes line, bool cut, struct reply *ret_reply)
+{
+	struct reply r = *ret_reply;
+	struct bytes rest;
+
+	if (!begins_ok(line, &r, &rest))
+		return false;
+	if (cut && eat(&rest, ",", 1) && eat(&rest, "\"result\"", 8) && eat(&rest, ":", 1))
+		result_too_long(&r.result);
+	else if (cut || !eat(&rest, "}", 1) || !eat(&rest, "", 0) || rest.n > 0)
+		return false;
+	*ret_reply = r;
+	return true;
+}
+
+/* ---- the result ---- */
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Behind the string that begins at i. */
+static size_t string_end(struct bytes text, size_t i)
+{
+	for (i++; i < text.n && text.p[i] != '"'; i++) {
+		if (text.p[i] == '\\')
+			i++;
+	}
+	return i < text.n ? i + 1 : text.n;
+}
+
+/* Where the value ends that begins at i. What is not blank in it is added to out, unless that is NULL. */
+static size_t value_end(struct bytes text, size_t i, struct buf *out)
+{
+	size_t depth = 0;
+
+	while (i < text.n) {
+		char c = text.p[i];
+		size_t end = c == '"' ? string_end(text, i) : i + 1;
+		if (depth == 0 && (c == ',' || c == '}'))
+			break;
+		if (c == '{' || c == '[')
+			depth++;
+		else if (c == '}' || c == ']')
+			depth--;
+		if (out && !is_blank(c))
+			buf_add(out, text.p + i, end - i);
+		i = end;
+	}
+	return i;
+}
+
+/* The value of "result" as it stands in the line, a valid object: so no digit of a number is lost. False: it is not there under this name. */
+static bool copy_as_written(struct bytes line, struct buf *out)
+{
+	const char *brace = memchr(line.p, '{', line.n);
+	size_t i = brace ? (size_t)(brace - line.p) + 1 : line.n;
+
+	while (i < line.n && line.p[i] != '}') {
+		if (line.p[i] != '"') { /* blanks and commas */
+			i++;
+			continue;
+		}
+		size_t end = string_end(line, i);
+		bool ours = bytes_eq((struct bytes){ line.p + i, end - i }, bytes_of("\"result\""));
+		const char *colon = memchr(line.p + end, ':', line.n - end);
+		if (!colon)
+			return false;
+		i = value_end(line, (size_t)(colon - line.p) + 1, ours ? out : NULL);
+		if (ours)
+			return true;
+	}
+	return false;
+}
+
+static void take_result(struct reply *r, struct bytes line, const json_t *value)
+{
+	AUTO_BUF text = { 0 };
+
+	if (!value || r->status != REPLY_OK)
+		return;
+	if (json_is_string(value)) {
+		result_set(&r->result, (struct bytes){ json_string_value(value), json_string_length(value) });
+	} else if (copy_as_written(line, &text) && !text.failed) {
+		result_set(&r->result, buf_bytes(&text));
+	} else { /* a name like "\u0072esult" */
+		char *dump = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+		result_set(&r->result, bytes_of(dump ? dump : ""));
+		free(dump);
+	}
+}
+
+void reply_done(struct reply *r)
+{
+	result_done(&r->result);
 }
 
 void reply_parse(struct bytes line, bool cut, struct reply *ret_reply)
 {
 	struct reply r = { .after_ms = -1 };
 
-	if (!cut && is_plain_ok(line, &r)) {
+	if (is_plain_ok(line, cut, &r)) {
 		*ret_reply = r;
 		return;
 	}
-	AUTO_JSON *object = cut ? NULL : json_parse(line);
+	AUTO_JSON *object = cut ? NULL : json_parse_reals(line);
 
 	if (!json_is_object(object)) {
 		nonsense(&r, cut ? "the line is too long" : "the line is no JSON object");
@@ -115,6 +216,7 @@ void reply_parse(struct bytes line, bool cut, struct reply *ret_reply)
 		if (isfinite(s) && s >= 0)
 			r.after_ms = s > AFTER_MAX_S ? (int64_t)AFTER_MAX_S * 1000 : (int64_t)(s * 1000);
 	}
+	take_result(&r, line, json_object_get(object, "result"));
 	*ret_reply = r;
 }
 

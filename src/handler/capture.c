@@ -7,6 +7,8 @@ enum { US_PER_S = 1000 * 1000 };
 void capture_init(struct capture *c, void (*line)(void *user, int fd, struct bytes line, bool cut), void *user)
 {
 	memset(c, 0, sizeof(*c));
+	for (size_t i = 0; i < ARRAY_LEN(c->lines); i++)
+		lines_init(&c->lines[i], c->room[i], LINE_MAX_BYTES);
 	c->line = line;
 	c->user = user;
 }

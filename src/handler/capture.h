@@ -25,6 +25,7 @@ struct flood {
 
 struct capture {
 	struct lines lines[2]; /* of fd 1 and 2 */
+	char room[2][LINE_MAX_BYTES];
 	struct flood flood;
 	bool log;              /* false: only the tail is kept */
 	char tail[CAPTURE_TAIL];

@@ -53,6 +53,7 @@ struct handler {
 	struct capture capture;
 	struct notify notify;
 	struct lines notify_lines;
+	char notify_room[NOTIFY_LINE_MAX_BYTES];
 	struct pipes pipes;
 	ev_io exit;
 	ev_timer deadline; /* RUNNING: the timeout; STOPPING: the end of the grace; KILLED: that it does not die is told */
@@ -65,10 +66,8 @@ struct handler {
 	enum end_kind cause; /* END_EXITED: nobody asked for the end */
 	struct spawned child;
 	int64_t started_us;
-	int64_t timeout_ms;
-	int64_t kill_grace_ms;
-	int64_t progress_told_ms;
-	int64_t dropped_told_ms;
+	int64_t timeout_ms, kill_grace_ms;
+	int64_t progress_told_ms, dropped_told_ms;
 };
 
 static void start_timer(struct handler *h, ev_timer *timer, int64_t after_ms)
@@ -129,20 +128,11 @@ static void on_output_line(void *user, int fd, struct bytes line, bool cut)
 	h->callbacks->line(h->user, fd, line, cut);
 }
 
-/* KEY=VALUE; what a process for many entries says beside that is meant as an answer. */
-static bool is_notice(struct bytes line)
-{
-	size_t n = 0;
-	while (n < line.n && ((line.p[n] >= 'A' && line.p[n] <= 'Z') || line.p[n] == '_'))
-		n++;
-	return n > 0 && n < line.n && line.p[n] == '=';
-}
-
 static void on_notify_line(void *user, struct bytes line, bool cut)
 {
 	struct handler *h = user;
 
-	if (h->many && line.n > 0 && !is_notice(line)) {
+	if (h->many && line.n > 0 && !notify_is_notice(line)) {
 		h->callbacks->reply(h->user, line, cut);
 		return;
 	}
@@ -273,7 +263,9 @@ static void report(struct handler *h, const struct run_end *end, const struct ha
 	struct said said = h->notify.said;
 
 	memcpy(tail, kept.p, kept.n);
+	said.result = result_take(&h->notify.said.result);
 	h->callbacks->ended(h->user, end, &said, (struct bytes){ tail, kept.n }, usage);
+	result_done(&said.result);
 }
 
 static void finish(struct handler *h)
@@ -479,7 +471,7 @@ static void start(struct handler *h, const struct run_facts *facts, int *ret_std
 	h->cause = END_EXITED;
 	h->many = ret_stdin != NULL;
 	capture_begin(&h->capture, facts->job->output == OUTPUT_LOG, h->started_us);
-	notify_begin(&h->notify);
+	notify_begin(&h->notify, facts->job->mode == MODE_EXEC && facts->job->result_ttl_ms > 0);
 	lines_begin(&h->notify_lines);
 	enum plan_answer answer = launch(h, facts, ends, ret_stdin, &end);
 	close_ends(ends);
@@ -575,6 +567,7 @@ struct handler *handler_new(struct ev_loop *loop, const struct handler_callbacks
 	}
 	plan_init(&h->plan, inherit);
 	capture_init(&h->capture, on_output_line, h);
+	lines_init(&h->notify_lines, h->notify_room, NOTIFY_LINE_MAX_BYTES);
 	group_init(&h->group, NULL, "");
 	init_watchers(h);
 	strays_adopt();

@@ -33,8 +33,9 @@ struct handler_callbacks {
 	void (*dropped)(void *user, int64_t lines, int64_t bytes);
 	/* PROGRESS= / STATUS= on fd 3. progress -1 = not said; status n=0 = not said. At most one a second is passed on, the last one always. */
 	void (*progress)(void *user, int64_t progress, struct bytes status);
-	/* It ended (or could not be started): the group is dead, strays are dead, pipes are read to their end. The last call of a run. */
-	void (*ended)(void *user, const struct run_end *end, const struct said *said, struct bytes stderr_tail, const struct handler_usage *usage);
+	/* It ended (or could not be started): the group is dead, strays are dead, pipes are read to their end. The last call of a run.
+	 * said->result may be taken. */
+	void (*ended)(void *user, const struct run_end *end, struct said *said, struct bytes stderr_tail, const struct handler_usage *usage);
 	/* A line on fd 3 of a process for many entries that is no KEY=VALUE: of handler_start_many alone. */
 	void (*reply)(void *user, struct bytes line, bool cut);
 	/* A process for many entries has closed fd 3, and so has all that it started: it may be about to end. */

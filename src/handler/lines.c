@@ -2,6 +2,12 @@
  * beyond the limit is handed on as soon as that is known, so that a handler that never writes a newline needs no memory. */
 #include "handler/lines.h"
 
+void lines_init(struct lines *l, char *room, size_t most)
+{
+	l->held = room;
+	l->most = most;
+}
+
 void lines_begin(struct lines *l)
 {
 	l->n = 0;
@@ -11,7 +17,7 @@ void lines_begin(struct lines *l)
 /* A piece of a line that does not end in it. */
 static void hold(struct lines *l, struct bytes piece, line_function *take, void *user)
 {
-	size_t room = LINE_MAX_BYTES - l->n;
+	size_t room = l->most - l->n;
 
 	if (l->skipping)
 		return;
@@ -21,7 +27,7 @@ static void hold(struct lines *l, struct bytes piece, line_function *take, void 
 		return;
 	}
 	memcpy(l->held + l->n, piece.p, room);
-	take(user, (struct bytes){ l->held, LINE_MAX_BYTES }, true);
+	take(user, (struct bytes){ l->held, l->most }, true);
 	l->n = 0;
 	l->skipping = true;
 }
@@ -30,8 +36,8 @@ static void hold(struct lines *l, struct bytes piece, line_function *take, void 
 static void finish(struct lines *l, struct bytes piece, line_function *take, void *user)
 {
 	if (l->n == 0 && !l->skipping) {
-		bool cut = piece.n > LINE_MAX_BYTES;
-		take(user, (struct bytes){ piece.p, cut ? LINE_MAX_BYTES : piece.n }, cut);
+		bool cut = piece.n > l->most;
+		take(user, (struct bytes){ piece.p, cut ? l->most : piece.n }, cut);
 		return;
 	}
 	hold(l, piece, take, user);

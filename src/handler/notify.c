@@ -2,9 +2,12 @@
 #include "handler/notify.h"
 
 #include "base/num.h"
+#include "handler/lines.h"
 
-void notify_begin(struct notify *n)
+void notify_begin(struct notify *n, bool wants_result)
 {
+	result_done(&n->said.result);
+	n->wants_result = wants_result;
 	n->said = (struct said){ .retry_after_ms = -1, .later_ms = -1 };
 	n->progress = -1;
 	n->status_n = 0;
@@ -15,6 +18,7 @@ void notify_begin(struct notify *n)
 
 void notify_done(struct notify *n)
 {
+	result_done(&n->said.result);
 	buf_done(&n->scratch);
 }
 
@@ -105,6 +109,12 @@ static void take_dead(struct notify *n, struct bytes value)
 	n->said.dead_said = true;
 }
 
+static void take_result(struct notify *n, struct bytes value)
+{
+	if (n->wants_result)
+		result_set(&n->said.result, value);
+}
+
 static const struct {
 	const char *key;
 	void (*take)(struct notify *n, struct bytes value);
@@ -115,15 +125,29 @@ static const struct {
 	{ "STATUS", take_status },
 	{ "DEAD", take_dead },
 	{ "EXTEND_TIMEOUT", take_extend_timeout },
+	{ "RESULT", take_result },
 };
+
+bool notify_is_notice(struct bytes line)
+{
+	size_t n = 0;
+	while (n < line.n && ((line.p[n] >= 'A' && line.p[n] <= 'Z') || line.p[n] == '_'))
+		n++;
+	return n > 0 && n < line.n && line.p[n] == '=';
+}
 
 void notify_line(struct notify *n, struct bytes line, bool cut)
 {
 	const char *equals = line.n > 0 ? memchr(line.p, '=', line.n) : NULL;
 
-	if (!equals || cut)
+	if (!equals)
 		return;
 	struct bytes key = { line.p, (size_t)(equals - line.p) };
+	bool is_result = bytes_eq(key, bytes_of("RESULT"));
+	if (cut && is_result && n->wants_result)
+		result_too_long(&n->said.result);
+	if (cut || (line.n > LINE_MAX_BYTES && !is_result))
+		return;
 	struct bytes value = { equals + 1, line.n - key.n - 1 };
 	for (size_t i = 0; i < ARRAY_LEN(notify_keys); i++) {
 		if (bytes_eq(key, bytes_of(notify_keys[i].key))) {

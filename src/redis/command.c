@@ -20,6 +20,7 @@ void command_begin(struct command *c, const char *name)
 	c->lengths.failed = false;
 	c->argc = 0;
 	c->script = -1;
+	c->waits = false;
 	command_text(c, name);
 }
 
@@ -31,9 +32,23 @@ void command_script(struct command *c, const char *name, size_t key_count)
 	command_u64(c, key_count);
 }
 
+void command_waits(struct command *c)
+{
+	c->waits = true;
+}
+
 void command_text(struct command *c, const char *text)
 {
 	add(c, text, strlen(text));
+}
+
+void command_two(struct command *c, const char *text, const char *more)
+{
+	size_t n = strlen(text) + strlen(more);
+	buf_add_text(&c->text, text);
+	buf_add_text(&c->text, more);
+	buf_add(&c->lengths, &n, sizeof(n));
+	c->argc++;
 }
 
 void command_bytes(struct command *c, struct bytes bytes)

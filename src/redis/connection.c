@@ -352,8 +352,14 @@ static void answer(struct connection *c, redisReply *reply)
 		freeReplyObject(reply);
 		return;
 	}
+	bool unknown = waiting_oldest_is_script(c) && is_noscript(reply);
+	if (unknown && waiting_read_follows(c)) { /* its text would come behind a read that waits */
+		freeReplyObject(reply);
+		connection_drop(c, "Redis has forgotten a script, and waits in a read");
+		return;
+	}
 	struct waiting w = waiting_pop(c);
-	if (w.script && is_noscript(reply)) {
+	if (unknown) {
 		send_whole_script(c, &w);
 		freeReplyObject(reply);
 		return;
@@ -465,7 +471,7 @@ static void fill_hash(struct connection *c, int script)
 
 void connection_queue(struct connection *c, const struct command *cmd, int64_t timeout_ms, connection_reply_fn *fn, void *user)
 {
-	struct waiting w = { .fn = fn, .user = user, .sent_mono_ms = clock_mono_ms(), .timeout_ms = timeout_ms };
+	struct waiting w = { .fn = fn, .user = user, .sent_mono_ms = clock_mono_ms(), .timeout_ms = timeout_ms, .waits = cmd->waits };
 
 	if (cmd->script >= 0) {
 		fill_hash(c, cmd->script);

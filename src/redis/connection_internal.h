@@ -13,6 +13,7 @@ struct waiting {
 	void *user;
 	int64_t sent_mono_ms;
 	int64_t timeout_ms;      /* as given to connection_send */
+	bool waits;              /* Redis may take its time, and looks at nothing behind it meanwhile */
 	struct command *script;  /* a copy of a script call, for NOSCRIPT; else NULL; owned */
 };
 
@@ -48,6 +49,8 @@ struct connection {
 
 /* wait.c */
 MUST_CHECK int waiting_push(struct connection *c, const struct waiting *w); /* 0, -ENOMEM */
+bool waiting_oldest_is_script(struct connection *c);
+bool waiting_read_follows(struct connection *c); /* behind the oldest is one that may wait */
 struct waiting waiting_pop(struct connection *c);                          /* the oldest; there must be one */
 void waiting_done(struct waiting *w);
 struct command *command_copy(const struct command *cmd);                   /* gives, or NULL */

@@ -254,6 +254,24 @@ static bool is_worker(struct bytes name)
 	return slashes == 3 && name.n - last == 16 && strspn(name.p + last, "0123456789abcdef") >= 16;
 }
 
+int desk_result(struct connection *c, const struct queue_keys *k, const char *id, struct result *ret, struct redis_error *ret_error)
+{
+	AUTO_COMMAND cmd = { 0 };
+	AUTO_REPLY *reply = NULL;
+
+	*ret = (struct result){ 0 };
+	command_begin(&cmd, "GET");
+	command_two(&cmd, k->result, id);
+	int r = ask(c, &cmd, &reply, ret_error);
+	if (r == -EPROTO && strncmp(ret_error->text, "WRONGTYPE", strlen("WRONGTYPE")) == 0)
+		return 0;
+	if (r < 0)
+		return r;
+	if (reply->type == REDIS_REPLY_STRING)
+		result_set(ret, decode_bytes(reply));
+	return 0;
+}
+
 /* Workers call their connections by their consumer's name, HOST/POOL/SLOT/16 hex digits: those that wait in a read, of whatever queue, are made
  * to look again (a queue has a consumer only once it delivered something to it). Best effort: one that could not be reached looks again when
  * its read ends. */

@@ -1,6 +1,7 @@
 /* What an operator asks of Redis directly (xackctl): blocking calls, bounded work each. Conventions as in redis/admin.h. */
 #pragma once
 
+#include "domain/result.h"
 #include "redis/admin.h"
 
 /* XADD with these pairs; the new ID. */
@@ -24,6 +25,9 @@ struct explanation {
 };
 MUST_CHECK int desk_explain(struct connection *c, const struct queue_keys *k, const char *id, struct explanation *ret, struct redis_error *ret_error);
 void explanation_done(struct explanation *e);
+
+/* What its success gave, where that is kept (state GIVEN); else state NONE, also when the key holds something else. Gives *ret. */
+MUST_CHECK int desk_result(struct connection *c, const struct queue_keys *k, const char *id, struct result *ret, struct redis_error *ret_error);
 
 /* A dead letter, decoded (xackd.packed too). */
 struct dead_letter {

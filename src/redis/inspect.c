@@ -47,6 +47,8 @@ static const struct probe probes[] = {
 	{ "HGETALL on the hosts", true, false, { "HGETALL", "@hosts" } },
 	{ "EXISTS on the pause", true, false, { "EXISTS", "@paused" } },
 	{ "SET on the pause", true, false, { "SET", "@paused", "1", "x" } },
+	{ "SET on the results", false, false, { "SET", "@result", "1", "x" } },
+	{ "GET on the results", false, false, { "GET", "@result" } },
 	{ "TIME", true, true, { "TIME" } },
 	{ "INFO", false, true, { "INFO", "server" } },
 	{ "ROLE", false, true, { "ROLE" } },
@@ -68,8 +70,9 @@ static void add_word(struct command *cmd, const struct queue_keys *k, const char
 	const struct {
 		const char *name, *key;
 	} names[] = {
-		{ "@S", k->stream },  { "@G", k->group },   { "@due", k->due },     { "@given", k->given },
-		{ "@note", k->note }, { "@dead", k->dead }, { "@hosts", k->hosts }, { "@paused", k->paused },
+		{ "@S", k->stream },    { "@G", k->group },       { "@due", k->due },
+		{ "@given", k->given }, { "@note", k->note },     { "@dead", k->dead },
+		{ "@hosts", k->hosts }, { "@paused", k->paused }, { "@result", k->result },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strcmp(names[i].name, word) == 0) {

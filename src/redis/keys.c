@@ -48,8 +48,10 @@ int queue_keys_init(struct queue_keys *k, const char *stream, const char *group)
 		.later = make(stream, NULL, "later"),
 		.later_data = make(stream, NULL, "later:data"),
 		.cron = make(stream, NULL, "cron"),
+		.result = make(stream, NULL, "result:"),
 	};
-	if (k->stream && k->group && k->due && k->given && k->note && k->dead && k->hosts && k->paused && k->remade && k->replay && k->later && k->later_data && k->cron)
+	if (k->stream && k->group && k->due && k->given && k->note && k->dead && k->hosts && k->paused && k->remade && k->replay && k->later &&
+	    k->later_data && k->cron && k->result)
 		return 0;
 	queue_keys_done(k);
 	return -ENOMEM;
@@ -70,5 +72,6 @@ void queue_keys_done(struct queue_keys *k)
 	free(k->later);
 	free(k->later_data);
 	free(k->cron);
+	free(k->result);
 	*k = (struct queue_keys){ 0 };
 }

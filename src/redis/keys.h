@@ -19,6 +19,7 @@ struct queue_keys {
 	char *later;
 	char *later_data;
 	char *cron;
+	char *result; /* without the entry's ID, which follows */
 };
 
 #define XACKD_PARKED "xackd:parked"

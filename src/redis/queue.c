@@ -17,6 +17,7 @@ void queue_build_read(struct command *c, const struct queue_keys *const *keys, s
 	command_text(c, "COUNT");
 	command_i64(c, count);
 	if (block_ms >= 0) {
+		command_waits(c);
 		command_text(c, "BLOCK");
 		command_i64(c, block_ms);
 	}

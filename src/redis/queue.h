@@ -71,6 +71,8 @@ struct settle {
 	struct bytes note;        /* PARK, BURY, RELEASE: a JSON object without "at_ms" and "delivery" (the script adds both); n = 0: none is written */
 	const struct dead_meta *dead; /* BURY */
 	int64_t dead_maxlen;      /* BURY; 0 = no cap */
+	struct bytes result;      /* ACK: kept for … */
+	int64_t result_ttl_ms;    /* … so long, in the same step; 0: there is none */
 	const struct entry *entry; /* BURY: NULL first; after SETTLED_PAYLOAD_GONE again with the entry, whose pairs are then sent */
 };
 
@@ -80,6 +82,14 @@ void queue_build_settle(struct command *c, const struct queue_keys *k, const cha
 
 /* One XACK for many. Answer (queue_parse_count): how many were pending. */
 void queue_build_acks(struct command *c, const struct queue_keys *k, const char *const *ids, size_t n);
+
+/* As XACK for each of them, and a result is kept in the same step. Answer: queue_parse_keep, then queue_kept for each of the n. */
+struct keep_row {
+	const char *id;
+	struct bytes result;
+	int64_t ttl_ms; /* 0: it has none */
+};
+void queue_build_keep(struct command *c, const struct queue_keys *k, const struct keep_row *rows, size_t n);
 
 enum settle_result {
 	SETTLED,              /* done as asked */
@@ -95,7 +105,10 @@ struct settle_answer {
 	char dead_id[ENTRY_ID_SIZE]; /* BURY */
 	int64_t dropped;     /* BURY: dead letters that the cap removed */
 	int64_t redis_now_ms; /* 0 = not told (XACK) */
+	char not_kept[160];  /* XACK, ACK: acknowledged without its result: what Redis says; "" = nothing is wrong */
 };
+MUST_CHECK int queue_parse_keep(struct redisReply *reply, size_t n, struct redis_error *ret_error);
+void queue_kept(const struct redisReply *reply, size_t i, struct settle_answer *ret);
 MUST_CHECK int queue_parse_settle(struct redisReply *reply, enum settle_kind kind, struct settle_answer *ret, struct redis_error *ret_error);
 
 /* Release many that were never run (surplus, lost replies): all due after delay_ms; a deleted one becomes a dead letter payload_gone.

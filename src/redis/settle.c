@@ -23,15 +23,21 @@ static void park(struct command *c, const struct queue_keys *k, const char *me, 
 
 static void ack(struct command *c, const struct queue_keys *k, const char *me, const struct settle *s)
 {
-	command_script(c, "ack", 4);
+	command_script(c, "ack", s->result_ttl_ms > 0 ? 5 : 4);
 	command_text(c, k->stream);
 	command_text(c, k->due);
 	command_text(c, k->given);
 	command_text(c, k->note);
+	if (s->result_ttl_ms > 0)
+		command_two(c, k->result, s->id);
 	command_text(c, k->group);
 	command_text(c, me);
 	command_text(c, s->id);
 	command_i64(c, s->delivery);
+	if (s->result_ttl_ms > 0) {
+		command_bytes(c, s->result);
+		command_i64(c, s->result_ttl_ms);
+	}
 }
 
 struct meta_row {
@@ -121,6 +127,43 @@ void queue_build_acks(struct command *c, const struct queue_keys *k, const char 
 		command_text(c, ids[i]);
 }
 
+void queue_build_keep(struct command *c, const struct queue_keys *k, const struct keep_row *rows, size_t n)
+{
+	size_t results = 0;
+
+	for (size_t i = 0; i < n; i++)
+		results += rows[i].ttl_ms > 0;
+	command_script(c, "keep", 1 + results);
+	command_text(c, k->stream);
+	for (size_t i = 0; i < n; i++) {
+		if (rows[i].ttl_ms > 0)
+			command_two(c, k->result, rows[i].id);
+	}
+	command_text(c, k->group);
+	for (size_t i = 0; i < n; i++) {
+		command_text(c, rows[i].id);
+		command_i64(c, rows[i].ttl_ms);
+		if (rows[i].ttl_ms > 0)
+			command_bytes(c, rows[i].result);
+	}
+}
+
+int queue_parse_keep(struct redisReply *reply, size_t n, struct redis_error *ret_error)
+{
+	int r = decode_check(reply, ret_error);
+	if (r < 0)
+		return r;
+	return decode_is_array(reply, n) && reply->elements == n ? 0 : decode_odd("keep", ret_error);
+}
+
+void queue_kept(const struct redisReply *reply, size_t i, struct settle_answer *ret)
+{
+	const redisReply *e = reply->element[i];
+
+	*ret = (struct settle_answer){ .result = e->type == REDIS_REPLY_INTEGER && e->integer == 0 ? SETTLED_GONE : SETTLED };
+	decode_text(e, ret->not_kept, sizeof(ret->not_kept));
+}
+
 void queue_build_settle(struct command *c, const struct queue_keys *k, const char *me, const struct settle *s)
 {
 	switch (s->kind) {
@@ -143,7 +186,7 @@ void queue_build_settle(struct command *c, const struct queue_keys *k, const cha
 	}
 }
 
-enum { ANSWER_CODE, ANSWER_OWNER, ANSWER_DELIVERY, ANSWER_DUE, ANSWER_DEAD_ID, ANSWER_DROPPED, ANSWER_NOW, ANSWER_SIZE };
+enum { ANSWER_CODE, ANSWER_OWNER, ANSWER_DELIVERY, ANSWER_DUE, ANSWER_DEAD_ID, ANSWER_DROPPED, ANSWER_NOW, ANSWER_SIZE, ANSWER_NOT_KEPT = ANSWER_SIZE };
 
 int queue_parse_settle(struct redisReply *reply, enum settle_kind kind, struct settle_answer *ret, struct redis_error *ret_error)
 {
@@ -170,6 +213,8 @@ int queue_parse_settle(struct redisReply *reply, enum settle_kind kind, struct s
 	decode_text(reply->element[ANSWER_DEAD_ID], a.dead_id, sizeof(a.dead_id));
 	a.dropped = decode_i64(reply->element[ANSWER_DROPPED], 0);
 	a.redis_now_ms = decode_i64(reply->element[ANSWER_NOW], 0);
+	if (reply->elements > ANSWER_NOT_KEPT)
+		decode_text(reply->element[ANSWER_NOT_KEPT], a.not_kept, sizeof(a.not_kept));
 	*ret = a;
 	return 0;
 }

@@ -34,6 +34,20 @@ int waiting_push(struct connection *c, const struct waiting *w)
 	return 0;
 }
 
+bool waiting_oldest_is_script(struct connection *c)
+{
+	return c->ring_n > 0 && ring_at(c, 0)->script;
+}
+
+bool waiting_read_follows(struct connection *c)
+{
+	for (size_t i = 1; i < c->ring_n; i++) {
+		if (ring_at(c, i)->waits)
+			return true;
+	}
+	return false;
+}
+
 struct waiting waiting_pop(struct connection *c)
 {
 	struct waiting w = *ring_at(c, 0);

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/killpoint.h"
 
-enum { ACK_WAIT_MS = 10 };
+enum { ACK_WAIT_MS = 10, KEEP_MAX_BYTES = 1024 * 1024 };
 
 /* ---- what was acknowledged lately ---- */
 
@@ -94,7 +94,14 @@ static void tidy(struct worker *w)
 static void done(struct worker *w, struct run *r, const struct settle_answer *answer)
 {
 	settle_finish(w, r, answer);
+	result_done(&r->result);
 	r->stage = RUN_NONE;
+}
+
+void acks_done(struct worker *w)
+{
+	for (size_t i = 0; i < w->acks.count; i++)
+		result_done(&w->acks.runs[i].result);
 }
 
 void acks_keep(struct worker *w, struct run *r)
@@ -120,37 +127,63 @@ void acks_down(struct worker *w)
 {
 	struct ack_list *a = &w->acks;
 
-	for (size_t i = 0; i < a->count; i++)
-		a->runs[i].resent = a->runs[i].resent || a->runs[i].sent;
+	for (size_t i = 0; i < a->count; i++) {
+		if (a->runs[i].sent && a->runs[i].stage != RUN_NONE) {
+			a->runs[i].resent = true;
+			a->runs[i].refused = false;
+		}
+	}
 	a->answered = a->sent;
+	a->keep_known = a->keep_awaited = false;
 	tidy(w);
 }
 
-/* ---- by XACK ---- */
+/* ---- by XACK, or with their results by the script keep ---- */
 
 static bool plain(const struct worker *w, const struct run *r)
 {
 	return !r->resent && settle_lease_surely_ours(w, r);
 }
 
+static bool has_result(const struct run *r)
+{
+	return r->result.state == RESULT_GIVEN;
+}
+
+/* The answer of this call is there: its first run. */
+static struct run *answered(struct ack_call *call)
+{
+	struct ack_list *a = &call->worker->acks;
+
+	a->answered += call->count;
+	return &a->runs[call->first];
+}
+
+static void refused(struct worker *w, struct run *first, size_t n, const struct redis_error *error)
+{
+	for (size_t i = 0; i < n; i++)
+		first[i].resent = true;
+	if (error->reaction == REACT_OPERATOR)
+		link_say(w, error);
+	/* A read may wait behind it: end that, so that nothing is taken before this is settled. */
+	if (w->asked_count > 0 || w->asked_queue)
+		connection_drop(w->conn, error->text);
+	else
+		link_refused(w, error, first->queue);
+}
+
 static void on_xack(void *user, struct redisReply *reply)
 {
-	struct worker *w = user;
+	struct ack_call *call = user;
+	struct worker *w = call->worker;
 	struct settle_answer answer = { 0 };
 	struct redis_error error;
 
 	if (!link_answered(w, reply))
 		return;
-	struct run *r = &w->acks.runs[w->acks.answered++];
+	struct run *r = answered(call);
 	if (queue_parse_settle(reply, SETTLE_XACK, &answer, &error) < 0) {
-		r->resent = true;
-		if (error.reaction == REACT_OPERATOR)
-			link_say(w, &error);
-		/* A read may wait behind it: end that, so that nothing is taken before this is settled. */
-		if (w->asked_count > 0 || w->asked_queue)
-			connection_drop(w->conn, error.text);
-		else
-			link_refused(w, &error, r->queue);
+		refused(w, r, 1, &error);
 	} else {
 		KILL_POINT("xack.after");
 		done(w, r, &answer);
@@ -159,28 +192,28 @@ static void on_xack(void *user, struct redisReply *reply)
 	worker_step(w);
 }
 
-static void speak_missing(struct worker *w, const struct run *r, size_t missing)
+static void speak_missing(struct worker *w, const struct run *r, size_t missing, size_t together)
 {
 	const struct event_about about = { .worker = w->name, .job = r->job->name, .stream = r->queue->def->stream, .group = r->queue->def->group };
 
 	atomic_fetch_add(&w->slot->counters.stale, missing);
 	tally_add(&board_job(w->board, r->job->index)->tally.outcome[TALLY_STALE], missing);
-	event(w->log, JOB_STALE_ACK, &about, F_I64("count", (int64_t)missing), F_I64("of", (int64_t)r->together),
+	event(w->log, JOB_STALE_ACK, &about, F_I64("count", (int64_t)missing), F_I64("of", (int64_t)together),
 	      F_TEXT("why", "no longer pending, among those acknowledged together"));
 }
 
 static void on_xacks(void *user, struct redisReply *reply)
 {
-	struct worker *w = user;
-	struct run *first = &w->acks.runs[w->acks.answered];
+	struct ack_call *call = user;
+	struct worker *w = call->worker;
 	const struct settle_answer answer = { .result = SETTLED };
 	struct redis_error error;
 	int64_t pending = 0;
+	size_t n = call->count;
 
 	if (!link_answered(w, reply))
 		return;
-	size_t n = first->together;
-	w->acks.answered += n;
+	struct run *first = answered(call);
 	if (queue_parse_count(reply, &pending, &error) < 0) {
 		for (size_t i = 0; i < n; i++)
 			first[i].resent = true;
@@ -188,7 +221,7 @@ static void on_xacks(void *user, struct redisReply *reply)
 	} else {
 		link_good(w);
 		if (pending < (int64_t)n)
-			speak_missing(w, first, n - (size_t)(pending > 0 ? pending : 0));
+			speak_missing(w, first, n - (size_t)(pending > 0 ? pending : 0), n);
 		for (size_t i = 0; i < n; i++)
 			done(w, &first[i], &answer);
 	}
@@ -196,20 +229,91 @@ static void on_xacks(void *user, struct redisReply *reply)
 	worker_step(w);
 }
 
-/* Those of one process are acknowledged by one command. Returns how many that are. */
-static size_t build_together(struct worker *w, struct run *first)
+static void on_keep(void *user, struct redisReply *reply)
+{
+	struct ack_call *call = user;
+	struct worker *w = call->worker;
+	struct settle_answer answer;
+	struct redis_error error;
+	size_t n = call->count;
+
+	if (!link_answered(w, reply))
+		return;
+	struct run *first = answered(call);
+	w->acks.keep_awaited = false;
+	if (queue_parse_keep(reply, n, &error) < 0) {
+		for (size_t i = 0; i < n; i++) {
+			first[i].sent = false;
+			first[i].refused = true;
+		}
+		refused(w, first, n, &error);
+	} else {
+		KILL_POINT("keep.after");
+		link_good(w);
+		w->acks.keep_known = true;
+		for (size_t i = 0; i < n; i++) {
+			queue_kept(reply, i, &answer);
+			done(w, &first[i], &answer);
+		}
+	}
+	tidy(w);
+	worker_step(w);
+}
+
+/* How many from the first one on go by one command: those of one process, and those with results. */
+static size_t together(const struct worker *w, const struct run *first)
+{
+	const struct run *end = &w->acks.runs[w->acks.count];
+	const struct run *r = first;
+	size_t bytes = 0;
+
+	for (; r < end && (r->many || has_result(r)) && r->queue == first->queue && plain(w, r); r++) {
+		bytes += r->result.n;
+		if (r > first && bytes > KEEP_MAX_BYTES)
+			break;
+	}
+	return r > first ? (size_t)(r - first) : 1;
+}
+
+static connection_reply_fn *build_keep(struct worker *w, const struct run *first, size_t n)
+{
+	struct keep_row rows[ACKS_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		rows[i] = (struct keep_row){ .id = first[i].entry.id };
+		if (has_result(&first[i])) {
+			rows[i].result = result_bytes(&first[i].result);
+			rows[i].ttl_ms = first[i].job->result_ttl_ms;
+		}
+	}
+	KILL_POINT("keep.before");
+	queue_build_keep(&w->cmd, &first->queue->keys, rows, n);
+	w->acks.keep_awaited = !w->acks.keep_known;
+	return on_keep;
+}
+
+static connection_reply_fn *build_acks(struct worker *w, const struct run *first, size_t n)
 {
 	const char *ids[ACKS_MAX];
-	struct run *end = &w->acks.runs[w->acks.count];
-	size_t n = 0;
 
-	for (struct run *r = first; r < end && r->many && r->queue == first->queue && plain(w, r); r++) {
-		r->sent = true;
-		ids[n++] = r->entry.id;
+	for (size_t i = 0; i < n; i++) {
+		if (has_result(&first[i]))
+			return build_keep(w, first, n);
+		ids[i] = first[i].entry.id;
 	}
-	first->together = n;
+	if (!first->many) {
+		KILL_POINT("xack.before");
+		settle_build(w, first);
+		return on_xack;
+	}
 	queue_build_acks(&w->cmd, &first->queue->keys, ids, n);
-	return n;
+	return on_xacks;
+}
+
+/* Without the script in Redis its text would have to follow, and could find the connection in a read that waits. */
+bool acks_awaited(const struct worker *w)
+{
+	return w->acks.keep_awaited;
 }
 
 void acks_send(struct worker *w, bool flush)
@@ -218,20 +322,19 @@ void acks_send(struct worker *w, bool flush)
 	uint64_t epoch = w->link_epoch;
 
 	ev_timer_stop(w->loop, &w->ack_timer);
-	while (link_ready(w) && w->link_epoch == epoch && a->sent < a->count && plain(w, &a->runs[a->sent])) {
-		struct run *r = &a->runs[a->sent];
-		if (r->many) {
-			a->sent += build_together(w, r);
-			link_ask(w, CONNECTION_DEFAULT_TIMEOUT, flush, on_xacks, w);
-			continue;
-		}
-		a->sent++;
-		bool last = a->sent == a->count || !plain(w, &a->runs[a->sent]);
-		KILL_POINT("xack.before");
-		settle_build(w, r);
-		r->sent = true;
-		link_ask(w, CONNECTION_DEFAULT_TIMEOUT, flush && last, on_xack, w);
-		KILL_POINT("xack.queued");
+	while (link_ready(w) && w->link_epoch == epoch && a->sent < a->count && !a->keep_awaited && plain(w, &a->runs[a->sent])) {
+		struct run *first = &a->runs[a->sent];
+		size_t n = together(w, first);
+		struct ack_call *call = &a->calls[a->sent];
+		connection_reply_fn *fn = build_acks(w, first, n);
+		*call = (struct ack_call){ w, a->sent, n };
+		for (size_t i = 0; i < n; i++)
+			first[i].sent = true;
+		a->sent += n;
+		bool last = first->many || a->sent == a->count || !plain(w, &a->runs[a->sent]);
+		link_ask(w, CONNECTION_DEFAULT_TIMEOUT, (flush && last) || a->keep_awaited, fn, call);
+		KILL_POINT_IF(fn == on_xack, "xack.queued");
+		KILL_POINT_IF(fn == on_keep, "keep.queued");
 	}
 }
 
@@ -270,7 +373,7 @@ static void on_again(void *user, struct redisReply *reply)
 		KILL_POINT_IF(r->resent, "resend.after");
 		link_good(w);
 		connection_set_redis_now(w->conn, answer.redis_now_ms);
-		if (r->resent && answer.result == SETTLED_GONE)
+		if (r->resent && !r->refused && answer.result == SETTLED_GONE)
 			answer.result = SETTLED; /* the first call did it */
 		done(w, r, &answer);
 		tidy(w);

@@ -175,6 +175,8 @@ static void teardown(struct worker *w)
 	handler_free(w->handler);
 	link_done(w);
 	entry_done(&w->the_run.entry);
+	result_done(&w->the_run.result);
+	acks_done(w);
 	ahead_done(w);
 	entry_list_done(&w->surplus);
 	for (size_t i = 0; i < w->queue_count; i++)

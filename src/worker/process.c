@@ -199,25 +199,32 @@ static void distrust(struct worker *w, const struct reply *reply)
 	handler_stop(win->process, END_STOPPED, win->job->kill_grace_ms);
 }
 
-static void on_reply(void *user, struct bytes line, bool cut)
+static void take_reply(struct worker *w, struct reply *reply)
 {
-	struct worker *w = user;
 	struct window *win = &w->window;
 	struct run *r = NULL;
-	struct reply reply;
 
-	reply_parse(line, cut, &reply);
-	if (reply.id[0])
-		r = window_find(win, reply.id);
+	if (reply->id[0])
+		r = window_find(win, reply->id);
 	if (win->cancelling && (!r || r->cancelled))
 		return; /* what it says while it is ended does not undo that; of the others it may still be said that they are done */
 	if (r) {
 		win->answers++;
-		outcome_of_reply(r->job, &reply, r->attempt, worker_random(), &r->outcome);
+		outcome_of_reply(r->job, reply, r->attempt, worker_random(), &r->outcome);
+		run_take_result(r, &reply->result);
 		window_decided(w, r);
-	} else if (!reply.id[0] && win->job->mode == MODE_PERSISTENT && window_unanswered(w) > 0) {
-		distrust(w, &reply);
+	} else if (!reply->id[0] && win->job->mode == MODE_PERSISTENT && window_unanswered(w) > 0) {
+		distrust(w, reply);
 	} /* else: answered before, or not one of ours */
+}
+
+static void on_reply(void *user, struct bytes line, bool cut)
+{
+	struct reply reply;
+
+	reply_parse(line, cut, &reply);
+	take_reply(user, &reply);
+	reply_done(&reply);
 }
 
 /* No answer will come. It has the grace to end by itself. */
@@ -285,7 +292,7 @@ static void judge_persistent(struct worker *w, struct run *r, const struct run_e
 	}
 }
 
-static void on_ended(void *user, const struct run_end *end, const struct said *said, struct bytes tail, const struct handler_usage *usage)
+static void on_ended(void *user, const struct run_end *end, struct said *said, struct bytes tail, const struct handler_usage *usage)
 {
 	struct worker *w = user;
 	struct window *win = &w->window;

@@ -38,6 +38,13 @@ static size_t add_held(struct worker *w, const struct work_queue *q)
 		queue_add_put_back(&w->cmd, r->entry.id, r->entry.delivery);
 		n++;
 	}
+	for (size_t i = 0; i < w->acks.count; i++) { /* done, and its result is to be kept in the step that acknowledges it */
+		const struct run *r = &w->acks.runs[i];
+		if (r->stage == RUN_NONE || r->queue != q || !r->refused)
+			continue;
+		queue_add_put_back(&w->cmd, r->entry.id, r->entry.delivery);
+		n++;
+	}
 	return n + add_list(w, q, &w->ahead) + add_list(w, q, &w->surplus);
 }
 

@@ -21,9 +21,17 @@ void run_idle(struct worker *w)
 	link_hold(w, false);
 }
 
+void run_take_result(struct run *r, struct result *result)
+{
+	result_done(&r->result);
+	if (r->outcome.verdict == VERDICT_ACK && r->job->result_ttl_ms > 0)
+		r->result = result_take(result);
+}
+
 void run_clear(struct worker *w)
 {
 	entry_done(&w->run->entry);
+	result_done(&w->run->result);
 	memset(w->run, 0, sizeof(*w->run));
 	ev_timer_stop(w->loop, &w->renew);
 	w->renew_due = false;
@@ -318,7 +326,7 @@ static void keep_stderr(struct worker *w, struct bytes tail)
 	w->stderr_n = n;
 }
 
-static void on_ended(void *user, const struct run_end *end, const struct said *said, struct bytes stderr_tail, const struct handler_usage *usage)
+static void on_ended(void *user, const struct run_end *end, struct said *said, struct bytes stderr_tail, const struct handler_usage *usage)
 {
 	struct worker *w = user;
 	struct run *r = w->run;
@@ -331,6 +339,7 @@ static void on_ended(void *user, const struct run_end *end, const struct said *s
 		keep_stderr(w, stderr_tail);
 	ahead_note(w, r, end);
 	outcome_decide(r->job, end, said, r->attempt, worker_random(), &r->outcome);
+	run_take_result(r, &said->result);
 	suspend_ended(w, r);
 	settle_decide(w, r);
 	KILL_POINT("end.after");

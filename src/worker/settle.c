@@ -120,6 +120,8 @@ void settle_build(struct worker *w, const struct run *r)
 		.dead = r->settle == SETTLE_BURY ? &meta : NULL,
 		.dead_maxlen = r->queue->def->dead_maxlen,
 		.entry = r->with_pairs ? &r->entry : NULL,
+		.result = result_bytes(&r->result),
+		.result_ttl_ms = r->result.state == RESULT_GIVEN ? r->job->result_ttl_ms : 0,
 	};
 	if (wants_note(r)) {
 		add_note(w, r);
@@ -156,8 +158,11 @@ static void bury_with_pairs(struct run *r)
 void settle_finish(struct worker *w, struct run *r, const struct settle_answer *a)
 {
 	if (r->settle == SETTLE_ACK || r->settle == SETTLE_XACK) {
+		const char *why = a->not_kept[0] ? a->not_kept : result_why_not(&r->result);
 		acks_note_done(w, r);
 		speak_settled(w, r, a);
+		if (why && a->result != SETTLED_GONE)
+			speak_result_dropped(w, r, why);
 	} else if (a->result == SETTLED) {
 		speak_settled(w, r, a);
 		if (a->due_ms > 0 && a->redis_now_ms > 0)

@@ -301,6 +301,12 @@ void speak_settled(struct worker *w, struct run *r, const struct settle_answer *
 	}
 }
 
+void speak_result_dropped(struct worker *w, const struct run *r, const char *why)
+{
+	struct event_about about = speak_about(w, r);
+	event(w->log, JOB_RESULT_DROPPED, &about, F_TEXT("why", why), F_I64_UNLESS("bytes", (int64_t)r->result.n, 0));
+}
+
 void speak_lease_lost(struct worker *w, const struct run *r, const char *owner, int64_t delivery)
 {
 	struct event_about about = speak_about(w, r);

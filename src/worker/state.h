@@ -57,6 +57,7 @@ struct run {
 	bool payload_gone;           /* it was deleted while we held it */
 	bool sent;                   /* the settling call is or was on its way */
 	bool resent;                 /* the settling call may have been executed already */
+	bool refused;                /* … no: Redis refused it */
 	bool put_back_tried;         /* since it was last seen pending */
 	bool put_back;               /* it was: it has a row in `due`, which a plain XACK would leave there */
 	bool with_pairs;             /* BURY must send the pairs: the entry is gone from the stream */
@@ -71,15 +72,23 @@ struct run {
 	int64_t line_at;             /* in a window: what the process had been given before its line, in bytes */
 	bool cancelled;              /* in a window: its process is ended because of it, … */
 	bool cancelled_retry;        /* … and it is to be parked */
-	bool many;                   /* acknowledged together with others, … */
-	size_t together;             /* … so many in this command, of which it is the first */
+	bool many;                   /* acknowledged together with others */
+	struct result result;        /* of a success, of a job that keeps results */
 };
 
 /* Successes whose acknowledgement is not done yet, oldest first. The first `sent` are plain XACKs on their way, `answered` of those came back. */
 enum { AHEAD_MAX = 32, ACKS_MAX = 128 };
+struct worker;
+struct ack_call { /* one command for those from `first` on */
+	struct worker *worker;
+	size_t first, count;
+};
 struct ack_list {
 	struct run runs[ACKS_MAX]; /* stage SETTLING; NONE: done, and removed when the last answer is there */
+	struct ack_call calls[ACKS_MAX]; /* at the place of the first: a script that Redis did not know answers behind what was sent later */
 	size_t count, sent, answered;
+	bool keep_known;           /* on this connection the script was answered; before that nothing is read behind it */
+	bool keep_awaited;
 };
 
 /* Entries that one process is given together (modes batch and persistent). */
@@ -309,6 +318,8 @@ bool run_last_was_lost(const struct entry *e); /* its note says so */
 void run_show(struct worker *w, const struct run *r); /* in the slot */
 void run_check_lease(struct worker *w);  /* stage CHECKING, or the renewal of a running handler */
 void run_renewed_timer(struct worker *w);
+/* It has given a result: kept, if it is a success of a job that keeps them. Takes what it keeps. */
+void run_take_result(struct run *r, struct result *result);
 void run_clear(struct worker *w); /* nothing is in our hands but acknowledgements */
 void run_idle(struct worker *w);  /* if nothing at all is: the slot says so */
 
@@ -331,7 +342,10 @@ void settle_finish(struct worker *w, struct run *r, const struct settle_answer *
 
 /* acks.c */
 void acks_init(struct worker *w);
+void acks_done(struct worker *w);
 bool acks_full(const struct worker *w);
+/* Nothing may be asked for that could block: an answer must come first. */
+bool acks_awaited(const struct worker *w);
 /* It was a success that a plain XACK settles: it is kept until acks_send, and r is free for the next. */
 void acks_keep(struct worker *w, struct run *r);
 void acks_tell(struct worker *w, bool ending); /* into the slot */
@@ -406,6 +420,7 @@ void speak_started(struct worker *w, const struct run *r);
 void speak_failed(struct worker *w, const struct run *r);
 void speak_settled(struct worker *w, struct run *r, const struct settle_answer *answer);
 void speak_undying(struct worker *w, const struct event_about *about, const char *why); /* killed, and does not end */
+void speak_result_dropped(struct worker *w, const struct run *r, const char *why);
 void speak_lease_lost(struct worker *w, const struct run *r, const char *owner, int64_t delivery);
 void speak_summary(struct worker *w);
 void speak_before_sleep(struct worker *w); /* what was counted of successes goes to the shared tally */

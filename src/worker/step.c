@@ -110,7 +110,7 @@ void worker_next(struct worker *w)
 		return;
 	}
 	acks_send(w, w->stopping);
-	if (!w->stopping)
+	if (!w->stopping && !acks_awaited(w))
 		fetch_next(w); /* when there is nothing to fetch, the loop writes the XACKs as soon as it waits */
 }
 

@@ -466,8 +466,10 @@ void window_done(struct worker *w)
 	struct window *win = &w->window;
 
 	handler_free(win->process);
-	for (size_t i = 0; i < win->count; i++)
+	for (size_t i = 0; i < win->count; i++) {
 		entry_done(&win->runs[i].entry);
+		result_done(&win->runs[i].result);
+	}
 	free(win->runs);
 	buf_done(&win->out);
 	if (win->stdin_fd >= 0)

@@ -9,6 +9,11 @@
 #include "handler/lines.h"
 #include "handler/notify.h"
 
+static bool same(const struct result *a, const struct result *b)
+{
+	return a->state == b->state && bytes_eq(result_bytes(a), result_bytes(b));
+}
+
 /* As an answer too: with a member that nobody knows it is the same answer, so the short way and the parser
  * agree. */
 static void answer(struct bytes line)
@@ -18,8 +23,11 @@ static void answer(struct bytes line)
 
 	reply_parse(line, /* cut= */ false, &r);
 	PROMISED(strnlen(r.id, sizeof(r.id)) < sizeof(r.id) && utf8_valid(bytes_of(r.reason)));
-	if (r.status == REPLY_NONSENSE || line.n > LINE_MAX_BYTES)
+	PROMISED(r.result.state == RESULT_NONE || (r.status == REPLY_OK && r.result.n <= RESULT_MAX_BYTES));
+	if (r.status == REPLY_NONSENSE || line.n > LINE_MAX_BYTES) {
+		reply_done(&r);
 		return;
+	}
 	const char *end = memrchr(line.p, '}', line.n);
 	PROMISED(end != NULL);
 	buf_add(&longer, line.p, (size_t)(end - line.p));
@@ -27,7 +35,10 @@ static void answer(struct bytes line)
 	reply_parse(buf_bytes(&longer), /* cut= */ false, &again);
 	/* NONSENSE: it had that very member. */
 	PROMISED(again.status == REPLY_NONSENSE ||
-		 (again.status == r.status && again.after_ms == r.after_ms && strcmp(again.id, r.id) == 0));
+		 (again.status == r.status && again.after_ms == r.after_ms && strcmp(again.id, r.id) == 0 &&
+		  same(&again.result, &r.result)));
+	reply_done(&r);
+	reply_done(&again);
 }
 
 static void take(void *user, struct bytes line, bool cut)
@@ -38,8 +49,11 @@ static void take(void *user, struct bytes line, bool cut)
 
 static void hear(struct lines *l, struct notify *n, struct bytes said, size_t chunk)
 {
+	static char room[NOTIFY_LINE_MAX_BYTES];
+
+	lines_init(l, room, sizeof(room));
 	lines_begin(l);
-	notify_begin(n);
+	notify_begin(n, /* wants_result= */ true);
 	while (said.n > 0) {
 		size_t step = said.n < chunk ? said.n : chunk;
 		lines_feed(l, (struct bytes){ said.p, step }, take, n);
@@ -75,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(&once);
 	PROMISED(once.progress == pieces.progress && once.extend_ms == pieces.extend_ms);
 	PROMISED(once.status_n == pieces.status_n && memcmp(once.status, pieces.status, once.status_n) == 0);
+	PROMISED(same(&once.said.result, &pieces.said.result));
 	notify_done(&once);
 	notify_done(&pieces);
 	free(lines);

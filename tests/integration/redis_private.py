@@ -76,6 +76,23 @@ class Queue:
     def ack(self, me, i, delivery):
         return self.call("ack", ["stream", "due", "given", "note"], self.g, me, i, delivery)
 
+    def result(self, i):
+        return self.later[:-len("later")] + "result:" + i
+
+    def ack_with(self, me, i, delivery, result, ttl_ms):
+        self.key["result"] = self.result(i)
+        return self.call("ack", ["stream", "due", "given", "note", "result"], self.g, me, i, delivery, result, ttl_ms)
+
+    def keep(self, *rows):
+        """rows: (id, result or None, ttl_ms)"""
+        names, argv = ["stream"], []
+        for i, result, ttl_ms in rows:
+            argv += [i, 0] if result is None else [i, ttl_ms, result]
+            if result is not None:
+                self.key[i] = self.result(i)
+                names.append(i)
+        return self.call("keep", names, self.g, *argv)
+
     def park(self, me, i, delivery, delay=0, note="", give_back=0):
         return self.call("park", ["stream", "due", "given", "note"], self.g, me, i, delivery, delay, note, give_back, PARKED)
 

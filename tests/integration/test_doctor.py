@@ -218,12 +218,17 @@ def forbidden_command(p):
 
 @fault("error", "rights", "ZADD on the due times is refused")
 def forbidden_key(p):
-    p.user("~work", "~xackd:{work}:work:xackd:[dghnp]*", "&*", "+@all", "-zadd")
+    p.user("~work", "~xackd:{work}:work:xackd:[dghnp]*", "~xackd:{work}:work:result:*", "&*", "+@all", "-zadd")
 
 
 @fault("error", "rights", "XADD on the dead letters is refused")
 def forbidden_dead_letters(p):
-    p.user("~work", "~xackd:*:due", "~xackd:*:given", "~xackd:*:note", "~xackd:*:hosts", "~xackd:*:paused", "~xackd:*:later", "&*", "+@all")
+    p.user("~work", "~xackd:*:due", "~xackd:*:given", "~xackd:*:note", "~xackd:*:hosts", "~xackd:*:paused", "~xackd:*:later", "~xackd:*:result:*", "&*", "+@all")
+
+
+@fault("warning", "rights", "SET on the results is refused")
+def forbidden_results(p):
+    p.user("~work", "~xackd:{work}:work:xackd:*", "&*", "+@all")
 
 
 @fault("warning", "rights", "CLIENT KILL is refused")

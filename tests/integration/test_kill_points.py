@@ -44,6 +44,7 @@ dead) exit 65 ;;
 die) if once; then kill -9 $PPID; sleep 60; fi ;;
 later) if once; then echo LATER=0.2 >&3; exit 1; fi ;;
 put_aside) if once; then echo LATER=60 >&3; exit 1; fi ;;
+result) echo "RESULT=of delivery $XACKD_DELIVERY" >&3 ;;
 esac
 echo "$XACKD_STREAM $XACKD_ID" >> %(folder)s/done
 """
@@ -164,6 +165,13 @@ def scene_load(s):
     """Entries of every kind."""
     s.start(ready=False)
     s.add("ok", "slow", "fail", "dead", "die", "later", "ok")
+    s.wait_there()
+
+
+def scene_results(s):
+    """Entries with results, one by one and several in one step."""
+    s.start(ready=False)
+    s.add(*["result"] * 12)
     s.wait_there()
 
 
@@ -359,10 +367,32 @@ def ledger(box):
     return {entry: sorted(runs) for entry, runs in rows.items()}
 
 
+def result_key(stream, entry):
+    return "xackd:{%s}:%s:result:%s" % (stream, stream, entry)
+
+
+# What is pending and has a result nevertheless.
+HASTY = """
+local found = {}
+for _, row in ipairs(redis.call('XPENDING', KEYS[1], 'xackd', '-', '+', 1000)) do
+  if redis.call('EXISTS', ARGV[1] .. row[1]) == 1 then found[#found + 1] = row[1] end
+end
+return found
+"""
+
+
+def check_results(scene, rows):
+    """Of the run that was acknowledged: the last one."""
+    for (stream, entry), kind in scene.entries.items():
+        if kind == "result":
+            assert scene.box.r.get(result_key(stream, entry)) == "of delivery %d" % rows[(stream, entry)][-1][0], (entry, rows[(stream, entry)])
+
+
 def check_entries(scene):
     """Done or dead, never both, never neither; the letter of a dead one stands once."""
     box, rows = scene.box, ledger(scene.box)
     done = {tuple(line.split()) for line in box.lines("done")}
+    check_results(scene, rows)
     letters = {stream: Counter(letter["id"] for letter in box.dead(stream)) for stream in streams_of(scene)}
     for (stream, entry), kind in scene.entries.items():
         key, dead = (stream, entry), kind in DEAD_KINDS
@@ -422,8 +452,13 @@ def check_slots(scene):
 def finish(scene):
     scene.open_gate()
     streams = streams_of(scene)
+
+    def done():
+        for stream in streams:
+            assert not scene.box.groups(stream) or not scene.box.r.eval(HASTY, 1, stream, result_key(stream, "")), "a result came before its time"
+        return finished(scene.box, streams)
     try:
-        wait_until(lambda: finished(scene.box, streams), 20, "all is done")
+        wait_until(done, 20, "all is done")
     except AssertionError as error:
         raise AssertionError("%s: %s\n%s" % (error, state(scene), scene.daemons[-1].tail())) from None
 

@@ -252,6 +252,72 @@ def test_ack_counts_whatever_the_hints_are(q):
     assert q.ack(ME, i, 1)[0] == 0 and q.pending() == {}
 
 
+def test_ack_with_a_result(q):
+    i = mine(q)
+    assert len(q.ack_with(ME, i, 1, b"a\0\xff", 60000)) == 7
+    assert q.r.get(q.result(i)) == b"a\0\xff" and 59000 < q.r.pttl(q.result(i)) <= 60000 and q.pending() == {}
+    assert q.ack_with(ME, i, 1, "again", 60000)[0] == 2 and q.r.get(q.result(i)) == b"a\0\xff", "the first success wins"
+    i = mine(q)
+    q.r.xclaim(q.s, q.g, OTHER, 0, [i])
+    assert q.ack_with(ME, i, 1, "mine", 60000)[0] == 1 and q.r.get(q.result(i)) == b"mine"
+
+
+# ---- keep ----
+
+def test_keep(q):
+    one, two, three, gone = mine(q), mine(q), mine(q), mine(q)
+    q.r.xack(q.s, q.g, gone)
+    assert q.keep((one, b"\xff\0\n", 60000), (two, None, 0), (gone, "x", 60000), (three, "", 5000)) == [1, 1, 0, 1]
+    assert q.pending() == {}
+    assert [q.r.get(q.result(i)) for i in (one, two, gone, three)] == [b"\xff\0\n", None, None, b""]
+    assert 59000 < q.r.pttl(q.result(one)) <= 60000 and 4000 < q.r.pttl(q.result(three)) <= 5000
+    assert q.keep((one, "again", 60000), (two, "again", 60000)) == [0, 0]
+    assert q.r.get(q.result(one)) == b"\xff\0\n" and not q.r.exists(q.result(two))
+
+
+def test_keep_acknowledges_whatever_becomes_of_the_result(q):
+    one, two = mine(q), mine(q)
+    q.r.rpush(q.result(one), "a list")
+    assert q.keep((one, "x", 60000)) == [1] and q.r.get(q.result(one)) == b"x", "of a wrong type: it gives way"
+    code, = q.keep((two, "x", "never"))
+    assert b"ERR" in code and q.pending() == {} and not q.r.exists(q.result(two))
+    i = mine(q)
+    assert b"ERR" in q.ack_with(ME, i, 1, "x", "never")[7] and q.pending() == {}
+
+
+@pytest.mark.parametrize("script", ["keep", "ack"])
+def test_a_full_redis_takes_no_result(q, script):
+    i = mine(q)
+    full(q)
+    told = q.keep((i, "x", 60000))[0] if script == "keep" else q.ack_with(ME, i, 1, "x", 60000)[7]
+    assert b"OOM" in told and q.pending() == {} and not q.r.exists(q.result(i))
+
+
+@pytest.mark.parametrize("script", ["keep", "ack"])
+def test_no_result_without_its_acknowledgement(server, q, script):
+    """Redis lets nobody acknowledge: what was written already goes again."""
+    i = mine(q)
+    server.client.execute_command("ACL", "SETUSER", "poor", "on", "nopass", "~*", "+@all", "-xack")
+    poor = redis.Redis(unix_socket_path=server.socket, username="poor", password="x")
+    try:
+        other = Queue(poor, q.s, q.g)
+        with pytest.raises(redis.exceptions.ResponseError, match="permission|can't run"):
+            other.keep((i, "x", 60000)) if script == "keep" else other.ack_with(ME, i, 1, "x", 60000)
+        assert i in q.pending()
+        assert q.r.pttl(q.result(i)) <= 1 and q.r.get(q.result(i)) in (b"", None)
+    finally:
+        poor.close()
+        server.client.execute_command("ACL", "DELUSER", "poor")
+
+
+def test_keep_without_a_group_changes_nothing(q):
+    i = mine(q)
+    q.r.xgroup_destroy(q.s, q.g)
+    with pytest.raises(redis.exceptions.ResponseError, match="NOGROUP"):
+        q.keep((i, "x", 60000))
+    assert not q.r.exists(q.result(i))
+
+
 # ---- park, and release of one ----
 
 def test_park(q):

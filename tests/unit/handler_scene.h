@@ -97,7 +97,7 @@ SCENE_CODE void scene_start(struct scene *s)
 	handler_start(s->handler, &facts);
 }
 
-SCENE_CODE void scene_on_ended(void *user, const struct run_end *end, const struct said *said, struct bytes tail,
+SCENE_CODE void scene_on_ended(void *user, const struct run_end *end, struct said *said, struct bytes tail,
 			       const struct handler_usage *usage)
 {
 	struct scene *s = user;

@@ -88,7 +88,7 @@ static void test_names(void **state)
 					     "host_take", "host_renew", "host_leave", "reap", "sweep", "delete_consumer", "gauges",
 					     "rebuild_due", "due_suspended", "janitor", "explain", "requeue", "purge", "parked", "retry",
 					     "pause", "dead_find", "dead_put", "cancel_waiting", "newest", "trim",
-					     "replay_begin", "replay_look", "replay_step" };
+					     "replay_begin", "replay_look", "replay_step", "keep" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -134,6 +134,17 @@ static void test_settle(void **state)
 	assert_argument(&c, 0, "XACK");
 	assert_argument(&c, 3, "1-1");
 
+	s.kind = SETTLE_ACK;
+	queue_build_settle(&c, &k, "me", &s);
+	assert_int_equal(c.argc, 3 + 4 + 4);
+	s.result = (struct bytes){ "\0\xff", 2 };
+	s.result_ttl_ms = 5000;
+	queue_build_settle(&c, &k, "me", &s);
+	assert_int_equal(c.argc, 3 + 5 + 6);
+	assert_argument(&c, 7, "xackd:{s}:s:result:1-1");
+	assert_argument(&c, 12 + 1, "5000");
+	assert_int_equal(argument(&c, 12).n, 2);
+
 	s.kind = SETTLE_RELEASE;
 	queue_build_settle(&c, &k, "me", &s);
 	assert_argument(&c, 11, "0"); /* never due in the past */
@@ -158,6 +169,28 @@ static void test_settle(void **state)
 	queue_keys_done(&k);
 }
 
+/* Only what has a result has a key, a time and a value. */
+static void test_keep(void **state)
+{
+	static const struct keep_row rows[] = {
+		{ .id = "1-1", .result = { "a", 1 }, .ttl_ms = 60000 },
+		{ .id = "1-2" },
+		{ .id = "1-3", .result = { "", 0 }, .ttl_ms = 1 },
+	};
+	static const char *const expected[] = { "3",   "{t}s", "xackd:{t}:{t}s:result:1-1", "xackd:{t}:{t}s:result:1-3", "g", "1-1", "60000", "a",
+						"1-2", "0",    "1-3",			     "1",				  "" };
+	AUTO_COMMAND c = { 0 };
+	struct queue_keys k;
+
+	(void)state;
+	assert_int_equal(queue_keys_init(&k, "{t}s", "g"), 0);
+	queue_build_keep(&c, &k, rows, ARRAY_LEN(rows));
+	assert_int_equal(c.argc, 2 + ARRAY_LEN(expected));
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++)
+		assert_argument(&c, 2 + i, expected[i]);
+	queue_keys_done(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +199,7 @@ int main(void)
 		cmocka_unit_test(test_script),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_settle),
+		cmocka_unit_test(test_keep),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,8 +18,10 @@ static void take(void *user, struct bytes line, bool cut)
 static void hear(struct notify *n, struct bytes text)
 {
 	static struct lines lines;
+	static char room[NOTIFY_LINE_MAX_BYTES];
 
-	notify_begin(n);
+	lines_init(&lines, room, sizeof(room));
+	notify_begin(n, /* wants_result= */ true);
 	lines_begin(&lines);
 	lines_feed(&lines, text, take, n);
 	lines_end(&lines, take, n);
@@ -57,7 +59,7 @@ static const struct row rows[] = {
 	{ "DEAD=the customer is gone\n", -1, -1, -1, -1, "", "the customer is gone" },
 	{ "DEAD=\n", -1, -1, -1, -1, "", "" },
 	{ "DEAD=a\nDEAD=b\nLATER=1\n", -1, 1000, -1, -1, "", "b" },
-	{ "RESULT=42\nFOO=1\n=\n\n==\nLATER\n later=1\nlater=1\nLATER =1\nLATERX=1\n", -1, -1, -1, -1, "", NULL },
+	{ "RESULT\nFOO=1\n=\n\n==\nLATER\n later=1\nlater=1\nLATER =1\nLATERX=1\n", -1, -1, -1, -1, "", NULL },
 };
 
 static void test_rows(void **state)
@@ -103,24 +105,68 @@ static void test_long_texts(void **state)
 
 static void test_lines_beyond_the_limit_are_ignored(void **state)
 {
+	static const size_t lengths[] = { LINE_MAX_BYTES, NOTIFY_LINE_MAX_BYTES };
 	struct notify n = { 0 };
-	AUTO_BUF text = { 0 };
 	(void)state;
 
-	buf_add_text(&text, "DEAD=");
-	for (int i = 0; i < LINE_MAX_BYTES; i++)
-		buf_add_char(&text, 'x');
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+		AUTO_BUF text = { 0 };
+		buf_add_text(&text, "DEAD=");
+		for (size_t j = 0; j < lengths[i]; j++)
+			buf_add_char(&text, 'x');
+		buf_add_text(&text, "\nLATER=1\n");
+		hear(&n, buf_bytes(&text));
+		assert_false(n.said.dead_said);
+		assert_int_equal(n.said.later_ms, 1000);
+	}
+	notify_done(&n);
+}
+
+static void hear_result(struct notify *n, size_t length)
+{
+	AUTO_BUF text = { 0 };
+
+	buf_add_text(&text, "RESULT=");
+	for (size_t i = 0; i < length; i++)
+		buf_add_char(&text, (char)(i % 251 == '\n' ? 0 : i % 251));
 	buf_add_text(&text, "\nLATER=1\n");
-	hear(&n, buf_bytes(&text));
-	assert_false(n.said.dead_said);
-	assert_int_equal(n.said.later_ms, 1000);
+	hear(n, buf_bytes(&text));
+	assert_int_equal(n->said.later_ms, 1000);
+}
+
+/* Any bytes but a newline, up to the limit; the last one counts, whatever it is. */
+static void test_results(void **state)
+{
+	static const char bytes[] = "RESULT=first\nRESULT=a\0b\xff=\r\nSTATUS=x\n";
+	struct notify n = { 0 };
+	(void)state;
+
+	hear(&n, (struct bytes){ bytes, sizeof(bytes) - 1 });
+	assert_int_equal(n.said.result.state, RESULT_GIVEN);
+	assert_true(bytes_eq(result_bytes(&n.said.result), (struct bytes){ "a\0b\xff=\r", 6 }));
+	hear(&n, bytes_of("RESULT="));
+	assert_int_equal(n.said.result.state, RESULT_GIVEN);
+	assert_int_equal(n.said.result.n, 0);
+	hear(&n, bytes_of("LATER=1\n"));
+	assert_int_equal(n.said.result.state, RESULT_NONE); /* it was another run's */
+	hear_result(&n, RESULT_MAX_BYTES);
+	assert_int_equal(n.said.result.state, RESULT_GIVEN);
+	assert_int_equal(n.said.result.n, RESULT_MAX_BYTES);
+	assert_int_equal(n.said.result.text[251 + 250], (char)250);
+	hear_result(&n, RESULT_MAX_BYTES + 1);
+	assert_int_equal(n.said.result.state, RESULT_TOO_LONG);
+	hear_result(&n, NOTIFY_LINE_MAX_BYTES);
+	assert_int_equal(n.said.result.state, RESULT_TOO_LONG);
+	notify_begin(&n, /* wants_result= */ false);
+	notify_line(&n, bytes_of("RESULT=x"), false);
+	assert_int_equal(n.said.result.state, RESULT_NONE);
 	notify_done(&n);
 }
 
 /* Bytes without sense, many of them: nothing but valid values ever comes out. */
 static void test_noise(void **state)
 {
-	static const char *const keys[] = { "RETRY_AFTER=", "LATER=", "PROGRESS=", "STATUS=", "DEAD=", "EXTEND_TIMEOUT=" };
+	static const char *const keys[] = { "RETRY_AFTER=", "LATER=", "PROGRESS=", "STATUS=", "DEAD=", "EXTEND_TIMEOUT=", "RESULT=" };
 	struct notify n = { 0 };
 	uint64_t x = 88172645463325252u;
 	AUTO_BUF text = { 0 };
@@ -153,6 +199,7 @@ int main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_long_texts),
 		cmocka_unit_test(test_lines_beyond_the_limit_are_ignored),
+		cmocka_unit_test(test_results),
 		cmocka_unit_test(test_noise),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

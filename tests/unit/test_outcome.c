@@ -31,6 +31,8 @@ static struct job a_job(void)
 	return job;
 }
 
+#define NO_RESULT { 0 }
+
 struct row {
 	const char *what;
 	struct run_end end;
@@ -104,22 +106,22 @@ static void test_said(void **state)
 	(void)state;
 	struct job job = a_job();
 	static const struct row rows[] = {
-		{ "0 wins over DEAD=", EXIT(0), { -1, -1, "bad", true }, 1, VERDICT_ACK, REASON_NONE, NULL, 0 },
-		{ "0 wins over LATER=", EXIT(0), { 30, 30, "", false }, 1, VERDICT_ACK, REASON_NONE, NULL, 0 },
-		{ "RETRY_AFTER=", EXIT(3), { 30000, -1, "", false }, 4, VERDICT_RETRY, REASON_EXIT, "exit 3", 30000 },
-		{ "RETRY_AFTER=0", EXIT(3), { 0, -1, "", false }, 1, VERDICT_RETRY, REASON_EXIT, "exit 3", 0 },
-		{ "RETRY_AFTER= and a signal", KILLED(SIGTERM), { 70, -1, "", false }, 1, VERDICT_RETRY, REASON_SIGNAL, NULL, 70 },
-		{ "LATER=", EXIT(3), { -1, 30000, "", false }, 1, VERDICT_LATER, REASON_EXIT, "exit 3", 30000 },
-		{ "LATER=0", EXIT(3), { -1, 0, "", false }, 1, VERDICT_LATER, REASON_EXIT, "exit 3", 20 },
-		{ "LATER= with 75", EXIT(75), { -1, 30000, "", false }, 9, VERDICT_LATER, REASON_EXIT, "exit 75", 30000 },
-		{ "LATER= with a later code", EXIT(11), { -1, 30000, "", false }, 1, VERDICT_LATER, REASON_EXIT, "exit 11", 30000 },
-		{ "LATER= and RETRY_AFTER=", EXIT(3), { 5, 30000, "", false }, 1, VERDICT_LATER, REASON_EXIT, "exit 3", 30000 },
-		{ "DEAD=", EXIT(3), { -1, -1, "no such user", true }, 1, VERDICT_DEAD, REASON_REQUESTED, "no such user", 0 },
-		{ "DEAD= without words", EXIT(3), { -1, -1, "", true }, 1, VERDICT_DEAD, REASON_REQUESTED, "exit 3", 0 },
-		{ "DEAD= wins over both", EXIT(3), { 5, 5, "no", true }, 1, VERDICT_DEAD, REASON_REQUESTED, "no", 0 },
-		{ "DEAD= wins over a later code", EXIT(11), { -1, -1, "no", true }, 1, VERDICT_DEAD, REASON_REQUESTED, "no", 0 },
-		{ "DEAD= and a signal", KILLED(SIGKILL), { -1, -1, "no", true }, 1, VERDICT_DEAD, REASON_REQUESTED, "no", 0 },
-		{ "a dead code wins over LATER=", EXIT(65), { 5, 5, "", false }, 1, VERDICT_DEAD, REASON_EXIT, "exit 65", 0 },
+		{ "0 wins over DEAD=", EXIT(0), { -1, -1, "bad", true, NO_RESULT }, 1, VERDICT_ACK, REASON_NONE, NULL, 0 },
+		{ "0 wins over LATER=", EXIT(0), { 30, 30, "", false, NO_RESULT }, 1, VERDICT_ACK, REASON_NONE, NULL, 0 },
+		{ "RETRY_AFTER=", EXIT(3), { 30000, -1, "", false, NO_RESULT }, 4, VERDICT_RETRY, REASON_EXIT, "exit 3", 30000 },
+		{ "RETRY_AFTER=0", EXIT(3), { 0, -1, "", false, NO_RESULT }, 1, VERDICT_RETRY, REASON_EXIT, "exit 3", 0 },
+		{ "RETRY_AFTER= and a signal", KILLED(SIGTERM), { 70, -1, "", false, NO_RESULT }, 1, VERDICT_RETRY, REASON_SIGNAL, NULL, 70 },
+		{ "LATER=", EXIT(3), { -1, 30000, "", false, NO_RESULT }, 1, VERDICT_LATER, REASON_EXIT, "exit 3", 30000 },
+		{ "LATER=0", EXIT(3), { -1, 0, "", false, NO_RESULT }, 1, VERDICT_LATER, REASON_EXIT, "exit 3", 20 },
+		{ "LATER= with 75", EXIT(75), { -1, 30000, "", false, NO_RESULT }, 9, VERDICT_LATER, REASON_EXIT, "exit 75", 30000 },
+		{ "LATER= with a later code", EXIT(11), { -1, 30000, "", false, NO_RESULT }, 1, VERDICT_LATER, REASON_EXIT, "exit 11", 30000 },
+		{ "LATER= and RETRY_AFTER=", EXIT(3), { 5, 30000, "", false, NO_RESULT }, 1, VERDICT_LATER, REASON_EXIT, "exit 3", 30000 },
+		{ "DEAD=", EXIT(3), { -1, -1, "no such user", true, NO_RESULT }, 1, VERDICT_DEAD, REASON_REQUESTED, "no such user", 0 },
+		{ "DEAD= without words", EXIT(3), { -1, -1, "", true, NO_RESULT }, 1, VERDICT_DEAD, REASON_REQUESTED, "exit 3", 0 },
+		{ "DEAD= wins over both", EXIT(3), { 5, 5, "no", true, NO_RESULT }, 1, VERDICT_DEAD, REASON_REQUESTED, "no", 0 },
+		{ "DEAD= wins over a later code", EXIT(11), { -1, -1, "no", true, NO_RESULT }, 1, VERDICT_DEAD, REASON_REQUESTED, "no", 0 },
+		{ "DEAD= and a signal", KILLED(SIGKILL), { -1, -1, "no", true, NO_RESULT }, 1, VERDICT_DEAD, REASON_REQUESTED, "no", 0 },
+		{ "a dead code wins over LATER=", EXIT(65), { 5, 5, "", false, NO_RESULT }, 1, VERDICT_DEAD, REASON_EXIT, "exit 65", 0 },
 	};
 	check(&job, rows, ARRAY_LEN(rows));
 }
@@ -134,8 +136,8 @@ static void test_timeouts(void **state)
 		{ "TERM answered with 1", TIMED_OUT(1, 0), SAID_NOTHING, 1, VERDICT_RETRY, REASON_TIMEOUT, "timeout after 5m", 1000 },
 		{ "killed, though code reads 0", TIMED_OUT(0, SIGKILL), SAID_NOTHING, 1, VERDICT_RETRY, REASON_TIMEOUT, NULL, 1000 },
 		{ "used up", TIMED_OUT(-1, SIGKILL), SAID_NOTHING, 5, VERDICT_DEAD, REASON_TIMEOUT, "timeout after 5m", 0 },
-		{ "DEAD= before it", TIMED_OUT(-1, SIGKILL), { -1, -1, "no", true }, 1, VERDICT_DEAD, REASON_REQUESTED, "no", 0 },
-		{ "RETRY_AFTER= before it", TIMED_OUT(-1, SIGKILL), { 42, -1, "", false }, 1, VERDICT_RETRY, REASON_TIMEOUT, NULL, 42 },
+		{ "DEAD= before it", TIMED_OUT(-1, SIGKILL), { -1, -1, "no", true, NO_RESULT }, 1, VERDICT_DEAD, REASON_REQUESTED, "no", 0 },
+		{ "RETRY_AFTER= before it", TIMED_OUT(-1, SIGKILL), { 42, -1, "", false, NO_RESULT }, 1, VERDICT_RETRY, REASON_TIMEOUT, NULL, 42 },
 	};
 	check(&job, rows, ARRAY_LEN(rows));
 }
