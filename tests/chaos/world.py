@@ -89,7 +89,7 @@ class World:
 
     def job(self):
         return {STREAM: {"exec": [self.handler, self.ledger, "{@id}", "{@attempt}", "0", "{seq}", "-", "700"],
-                         "stdin": "none", "lease": self.options.lease, "timeout": "60s",
+                         "stdin": "none", "lease": self.options.lease, "retain": self.options.retain, "timeout": "60s",
                          "retry": {"max_attempts": 0, "initial": "50ms", "max": "2s", "jitter": 0.5}}}
 
     # -- power --

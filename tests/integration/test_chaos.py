@@ -9,7 +9,7 @@ import pytest
 from harness import SLOW, TOP, Daemon, wait_until
 
 STORMS = {
-    "processes": ["--faults", "process", "--entries", "2500", "--every", "0.5"],
+    "processes": ["--faults", "process", "--entries", "2500", "--every", "0.5", "--retain", "acked"],
     "network": ["--faults", "net", "--entries", "1500", "--every", "0.6", "--lease", "3"],
     "server": ["--faults", "server,hint.delete", "--entries", "1500", "--every", "0.6", "--lease", "3"],
     "data": ["--faults", "data,script.flush,worker.kill", "--entries", "1500", "--every", "0.4"],
