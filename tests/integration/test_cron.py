@@ -128,20 +128,20 @@ def test_a_changed_schedule_makes_up_for_nothing(box):
 
 # ---- several hosts ----
 
+NEEDS_CLOCK = pytest.mark.skipif(LIBRARY is None or SANITIZED,
+                                 reason="libfaketime is not installed (package faketime), or a sanitizer wants to be the first library that is loaded")
+
+
 def fake(box, seconds):
     made = Clock(box.path("offset-%d" % seconds))
     made.set(seconds)
     return made.env
 
 
-@pytest.mark.parametrize("apart", [False, pytest.param(True, marks=[
-    pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (package faketime)"),
-    pytest.mark.skipif(SANITIZED, reason="a sanitizer wants to be the first library that is loaded")])], ids=["", "clocks"])
-def test_each_slot_once_over_all_hosts(box, apart, clock):  # noqa: F811
-    """Three hosts with one schedule and a hundred slots to make up for; the clocks of two are hours away from Redis's, and one host is killed meanwhile."""
+def each_slot_once(box, envs):
+    """Three hosts with one schedule and a hundred slots to make up for; one is killed meanwhile."""
     went_to(box, now_ms(box) - 100 * MINUTE)
-    wrong = [None, fake(box, 5 * 3600), fake(box, -5 * 3600)] if apart else [None] * 3
-    daemons = [box.daemon(name="h%d" % i, cron=tick(missed="all"), ready=False, env=env) for i, env in enumerate(wrong)]
+    daemons = [box.daemon(name="h%d" % i, cron=tick(missed="all"), ready=False, env=env) for i, env in enumerate(envs)]
     wait_until(lambda: box.r.xlen("work") >= 30, 20)
     daemons[0].kill9()
     wait_until(lambda: last(box) and last(box) >= minute_of(now_ms(box)) - MINUTE, 20, "all slots are dealt with")
@@ -153,7 +153,17 @@ def test_each_slot_once_over_all_hosts(box, apart, clock):  # noqa: F811
     assert len(told) == len(set(told))
 
 
-@pytest.mark.skipif(LIBRARY is None or SANITIZED, reason="libfaketime is not installed (package faketime), or a sanitizer wants to be the first library")
+def test_each_slot_once_over_all_hosts(box):
+    each_slot_once(box, [None] * 3)
+
+
+@NEEDS_CLOCK
+def test_each_slot_once_whatever_the_hosts_clocks(clock, box):  # noqa: F811
+    """Those of two hosts are hours away from Redis's."""
+    each_slot_once(box, [None, fake(box, 5 * 3600), fake(box, -5 * 3600)])
+
+
+@NEEDS_CLOCK
 def test_at_its_time(clock, box):  # noqa: F811
     """By Redis's clock, which is four seconds before a minute; the daemons' are elsewhere. Nobody looks each second meanwhile."""
     clock.set(7200 + 56 - int(time.time()) % 60)
@@ -183,7 +193,7 @@ def test_a_paused_queue_gets_its_entries(box):
     other.wait_event("job.succeeded", id=entry)
 
 
-@pytest.mark.skipif(LIBRARY is None or SANITIZED, reason="libfaketime is not installed (package faketime), or a sanitizer wants to be the first library")
+@NEEDS_CLOCK
 def test_redis_is_away_at_the_slot(clock, box):  # noqa: F811
     """What came meanwhile is fired after the reconnect, once."""
     box.redis_server(env=clock.env)

@@ -43,8 +43,10 @@ static void add_block(struct buf *b, const struct made *m, int time_size)
 		add_big(b, 0, 2);
 	}
 	buf_add(b, "ABC", 4);
-	for (int i = 0; i < m->leaps; i++)
-		add_big(b, 0, time_size + 4);
+	for (int i = 0; i < m->leaps; i++) {
+		add_big(b, 0, time_size);
+		add_big(b, 0, 4);
+	}
 }
 
 /* Two types, two changes; the 32-bit block is another one, so that it shows which was read. */
