@@ -16,7 +16,8 @@ class Scene:
         self.box = box
         self.gate = box.gate()
         self.daemon = box.daemon({"exec": in_sh("case $FIELD_DO in wait) : < %s;; fail) exit 3;; dead) exit 65;; esac" % self.gate.path),
-                                  "kill_grace": "200ms", "retry": {"initial": "1h"}}, workers=3, drain_timeout="100ms")
+                                  "kill_grace": "200ms", "retry": {"initial": "1h"}}, workers=3, drain_timeout="100ms",
+                                 cron={"yearly": {"schedule": "\r\n0 0 1 1 *", "timezone": "UTC", "job": "work"}})
         self.log = box.write("log", json.dumps({"ts": "2026-01-01T00:00:00.000000Z", "level": "info", "event": "job.retry", "host": "h",
                                                 "job": "work", "id": "1-1"}) + "\n")
 
@@ -47,7 +48,7 @@ class Scene:
 
 # What is said, made anew for each format; the status; what JSON gives: a list, one object, or (jsonl in all of them) lines.
 SAYS = {
-    "status": (lambda s: [], 0, dict), "queues": (lambda s: [], 0, list), "jobs": (lambda s: [], 0, list), "workers": (lambda s: [], 0, list),
+    "status": (lambda s: [], 0, dict), "queues": (lambda s: [], 0, list), "jobs": (lambda s: [], 0, list), "cron": (lambda s: [], 0, list), "workers": (lambda s: [], 0, list),
     "running": (lambda s: [] if s.running() else [], 0, list), "suspended": (lambda s: [], 0, list),
     "top": (lambda s: ["--batch", "--limit", "1"], 0, dict),
     "add": (lambda s: ["work", "do=ok"], 0, dict), "explain": (lambda s: [s.parked()], 0, dict),
