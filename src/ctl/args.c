@@ -159,7 +159,10 @@ int args_parse(int argc, char **argv, struct args *ret_args, enum args_answer *r
 			    .max_waiting = -1,
 			    .max_age_ms = -1,
 			    .max_dead = -1,
-			    .maxlen = -1 };
+			    .maxlen = -1,
+			    .in_ms = -1,
+			    .at_ms = -1,
+			    .once_for_ms = -1 };
 	*ret_answer = ARGS_DONE;
 	int r = read_options(argc, argv, a);
 	if (r != 0)

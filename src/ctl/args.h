@@ -54,6 +54,11 @@ enum option_id {
 	OPTION_RATE,
 	OPTION_ANEW,
 	OPTION_RAW,
+	OPTION_IN,
+	OPTION_AT,
+	OPTION_ONCE,
+	OPTION_ONCE_FOR,
+	OPTION_LATER,
 	OPTION_COUNT,
 };
 #define TAKES(id)   (UINT64_C(1) << (id))
@@ -94,6 +99,10 @@ struct args {
 	char from_id[ENTRY_ID_SIZE];
 	char to_id[ENTRY_ID_SIZE];
 	int64_t rate; /* a second; 0 = not given */
+	int64_t in_ms; /* -1 = not given; so the next two */
+	int64_t at_ms;
+	int64_t once_for_ms;
+	const char *once;
 	uint64_t given; /* TAKES() bits */
 	const struct verb *verb;
 	char **rest; /* what stands behind the verb */

@@ -37,7 +37,7 @@ struct cancelling {
 	struct ctl *ctl;
 	struct connection *connection;
 	struct list *list;
-	const char *id;
+	char id[ENTRY_ID_SIZE];
 	size_t queue;
 	const struct job *job; /* NULL = not known */
 	bool retry;
@@ -153,6 +153,23 @@ static int bury_waiting(struct cancelling *c)
 	return after_burial(c, r, &error, 0, &answer);
 }
 
+static int bury_later(struct cancelling *c)
+{
+	const struct dead_meta meta = meta_of(c, 0);
+	struct desk_cancel_answer answer = { 0 };
+	struct redis_error error = { 0 };
+	if (c->retry)
+		return ctl_say(CTL_NO, "%s is not due yet: there is nothing to end", c->id);
+	int r = desk_cancel_later(c->connection, &c->ctl->keys[c->queue], c->id,
+				  args_given(c->ctl->args, OPTION_FORCE), &meta, &answer, &error);
+	if (r == 0 && answer.result == DESK_CANCEL_SHARED)
+		return ctl_say(CTL_NO,
+			       "%s is not due yet, and the stream's group %s would be given it, too: say "
+			       "--force to take it from all groups",
+			       c->id, answer.other_group);
+	return after_burial(c, r, &error, 0, &answer);
+}
+
 /* ---- a worker has it ---- */
 
 static int ask_worker(struct cancelling *c, const struct explanation *e)
@@ -225,7 +242,7 @@ static int act(struct cancelling *c, const struct explanation *e)
 	case EXPLAIN_DEAD:
 		return is_dead(c, e->dead_id);
 	case EXPLAIN_LATER:
-		return ctl_say(CTL_NO, "%s is not due yet, and can be cancelled only then", c->id);
+		return bury_later(c);
 	case EXPLAIN_ACKNOWLEDGED:
 	case EXPLAIN_GONE:
 		return ctl_say(CTL_NO, "%s is done%s", c->id,
@@ -243,6 +260,8 @@ static int look_and_act(struct cancelling *c)
 	int r = desk_explain(c->connection, &c->ctl->keys[c->queue], c->id, &found, &error);
 	if (r < 0)
 		return ctl_redis_failed(c->ctl, c->queue, r, &error);
+	if (found.entry_id[0]) /* it has become due */
+		memcpy(c->id, found.entry_id, sizeof(c->id));
 	r = act(c, &found);
 	explanation_done(&found);
 	return r;
@@ -282,7 +301,7 @@ static int cancel_one(struct ctl *ctl, const char *id, struct list *list)
 		return ctl_say(CTL_NO, "%s is in no queue, and was never delivered", id);
 	if (all.count > 1)
 		return sightings_list(ctl, id, &all);
-	c.id = all.rows[0].id;
+	memcpy(c.id, all.rows[0].id, sizeof(c.id));
 	c.queue = all.rows[0].queue;
 	c.job = all.rows[0].job;
 	return until_done(&c);

@@ -69,8 +69,8 @@ int ctl_no_daemon(const struct ctl *ctl, const struct fault *fault);
 MUST_CHECK int ctl_daemon_list(const struct ctl *ctl, const char *verb, json_t **ret_list);
 /* The same, best effort: NULL when there is none, nothing is said. */
 json_t *ctl_daemon_list_quietly(const struct ctl *ctl, const char *verb);
-/* Tell the reaper to look at once; when there is no daemon here it looks at its next tick anyway. */
-void ctl_daemon_look(const struct ctl *ctl);
+/* Tell the reaper to look at once; when there is no daemon here (false) it looks at its next tick anyway. */
+bool ctl_daemon_look(const struct ctl *ctl);
 /* Ask the daemon, if it is there, to try this job again if it is suspended. */
 void ctl_daemon_resume_quietly(const struct ctl *ctl, const char *job);
 

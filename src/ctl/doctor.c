@@ -88,6 +88,7 @@ static const struct {
 	{ "group", NULL, doctor_group, true, false },
 	{ "consumers", NULL, doctor_consumers, true, false },
 	{ "parked", NULL, doctor_parked, true, false },
+	{ "later", NULL, doctor_later, true, false },
 	{ "sizes", NULL, doctor_sizes, true, false },
 	{ "retain", NULL, doctor_retain, true, false },
 };

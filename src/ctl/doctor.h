@@ -34,4 +34,4 @@ doctor_fn doctor_warnings, doctor_files, doctor_handlers, doctor_daemon, doctor_
 doctor_fn doctor_version, doctor_rights, doctor_role, doctor_persistence, doctor_eviction, doctor_memory,
 	doctor_clients, doctor_clock;
 /* Of a queue. */
-doctor_queue_fn doctor_types, doctor_group, doctor_consumers, doctor_parked, doctor_sizes, doctor_retain;
+doctor_queue_fn doctor_types, doctor_group, doctor_consumers, doctor_parked, doctor_later, doctor_sizes, doctor_retain;

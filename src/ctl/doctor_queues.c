@@ -22,6 +22,7 @@ void doctor_types(struct doctor *d, size_t queue)
 	} rows[] = {
 		{ k->stream, "stream" }, { k->dead, "stream" }, { k->due, "zset" },      { k->given, "hash" },
 		{ k->note, "hash" },     { k->hosts, "hash" },  { k->paused, "string" }, { k->later, "zset" },
+		{ k->later_data, "hash" }, { k->promoted, "zset" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char type[16];
@@ -223,6 +224,25 @@ void doctor_parked(struct doctor *d, size_t queue)
 			   "deleted the consumer xackd:parked",
 			   "%s/%s: %" PRId64 " due times are of entries that are not pending", q->stream,
 			   q->group, g.due_count - g.pending);
+}
+
+void doctor_later(struct doctor *d, size_t queue)
+{
+	enum { OVERDUE_MS = 15 * 1000 };
+	const struct queue *q = &d->ctl->config->queues[queue];
+	struct queue_gauges g;
+	if (gauges(d, queue, &g) < 0)
+		return;
+	if (g.next_later_in_ms < -OVERDUE_MS)
+		doctor_say(d, FINDING_ERROR,
+			   "start xackd on any host; if it runs, its log says what keeps it (redis.error)",
+			   "%s: of %" PRId64 " delayed entries the first has been due for %" PRId64
+			   " s, and nobody lets it run",
+			   q->stream, g.later, -g.next_later_in_ms / 1000);
+	if (g.later >= 0 && g.later_data > g.later)
+		doctor_say(d, FINDING_ERROR, "a daemon that runs gives them back",
+			   "%s: %" PRId64 " delayed entries have lost their due times", q->stream,
+			   g.later_data - g.later);
 }
 
 void doctor_sizes(struct doctor *d, size_t queue)

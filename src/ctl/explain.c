@@ -81,7 +81,7 @@ static const struct job *job_of(const struct ctl *ctl, const struct sighting *s)
 	const struct queue *queue = &ctl->config->queues[s->queue];
 	if (s->has_letter)
 		return s->letter.job ? config_job(ctl->config, s->letter.job) : NULL;
-	if (s->found.in_stream && s->found.entry.pair_count > 0)
+	if (s->found.entry.pair_count > 0)
 		return route_job(queue, &s->found.entry);
 	return ctl_single_job(queue) ? queue->jobs[0] : NULL;
 }
@@ -92,6 +92,10 @@ int sighting_look(struct ctl *ctl, struct connection *connection, size_t queue, 
 	struct sighting s = { .queue = queue };
 	(void)snprintf(s.id, sizeof(s.id), "%s", id);
 	int r = desk_explain(connection, &ctl->keys[queue], id, &s.found, ret_error);
+	if (r == 0 && s.found.entry_id[0]) {
+		memcpy(s.later_id, s.id, sizeof(s.later_id));
+		memcpy(s.id, s.found.entry_id, sizeof(s.id));
+	}
 	if (r == 0)
 		r = read_letter(connection, &ctl->keys[queue], &s, ret_error);
 	if (r == 0)
@@ -217,6 +221,7 @@ enum {
 	COL_IDLE,
 	COL_DUE,
 	COL_DUE_IN,
+	COL_LATER_ID,
 	COL_REASON,
 	COL_DETAIL,
 	COL_LAST_FAILURE,
@@ -244,6 +249,7 @@ static const struct column explain_columns[COL_COUNT] = {
 	[COL_IDLE] = { .key = "idle_ms", .title = "Last sign of life before", .show = SHOW_DURATION },
 	[COL_DUE] = { .key = "due_ms", .title = "Due at", .show = SHOW_TIME },
 	[COL_DUE_IN] = { .key = "due_in_ms", .title = "Due in", .show = SHOW_DURATION },
+	[COL_LATER_ID] = { .key = "later_id", .title = "ID until it was due" },
 	[COL_REASON] = { .key = "reason", .title = "Last failure" },
 	[COL_DETAIL] = { .key = "detail", .title = "In words" },
 	[COL_LAST_FAILURE] = { .key = "last_failure" },
@@ -341,11 +347,12 @@ static void tell_sighting(struct ctl *ctl, const struct sighting *s, struct buf 
 		cells[COL_DUE] = cell_number(e->due_ms);
 		cells[COL_DUE_IN] = cell_number(e->due_ms - e->redis_now_ms);
 	}
+	cells[COL_LATER_ID] = cell_text(s->later_id);
 	add_failure(s, &note, cells);
 	cells[COL_DEAD_ID] = cell_text(e->dead_id);
 	if (s->result.state == RESULT_GIVEN)
 		cells[COL_RESULT] = cell_exact(result_bytes(&s->result));
-	if (e->in_stream)
+	if (e->in_stream || e->entry.pair_count > 0)
 		cells[COL_FIELDS] = cell_pairs(&e->entry);
 	else if (s->has_letter)
 		cells[COL_FIELDS] = cell_pairs(&s->letter.entry);

@@ -6,7 +6,8 @@
 
 struct sighting {
 	size_t queue;
-	char id[ENTRY_ID_SIZE]; /* the entry's, also when the dead letter's was asked for */
+	char id[ENTRY_ID_SIZE]; /* the entry's, also when the dead letter's was asked for, or the one it had while it was delayed */
+	char later_id[ENTRY_ID_SIZE]; /* that one, when it was asked for; else "" */
 	const struct job *job;  /* NULL = none, or not to be told */
 	struct explanation found;
 	bool has_letter;

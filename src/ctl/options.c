@@ -201,6 +201,38 @@ static const char *set_rate(struct args *a, const char *value)
 	return num_i64((struct bytes){ value, n }, &a->rate) < 0 || a->rate < 1 || a->rate > 1000000 ? "is a number of entries a second: 10, 10/s" : NULL;
 }
 
+static const char *set_in(struct args *a, const char *value)
+{
+	return duration(value, &a->in_ms);
+}
+
+/* A bare number is Unix seconds; one that would be far from today is something else (ms, or a date without its dashes). */
+static const char *set_at(struct args *a, const char *value)
+{
+	enum { LEAST_S = 1000000000 };
+	static const int64_t MOST_S = INT64_C(100000000000);
+	int64_t seconds, us;
+	if (num_i64(bytes_of(value), &seconds) == 0 && seconds >= LEAST_S && seconds < MOST_S)
+		a->at_ms = seconds * 1000;
+	else if (num_i64(bytes_of(value), &seconds) < 0 && clock_parse(bytes_of(value), &us) == 0)
+		a->at_ms = us / 1000;
+	else
+		return "is a time (2024-01-31T10:11:12+01:00, 2024-01-31T10:11Z; without a zone it is UTC) or Unix seconds";
+	return NULL;
+}
+
+static const char *set_once(struct args *a, const char *value)
+{
+	a->once = value;
+	return *value ? NULL : "wants a key";
+}
+
+static const char *set_once_for(struct args *a, const char *value)
+{
+	const char *wrong = duration(value, &a->once_for_ms);
+	return wrong ? wrong : a->once_for_ms < 1 ? "is 1ms at least" : NULL;
+}
+
 static const char *set_serve(struct args *a, const char *value)
 {
 	a->serve = value;
@@ -253,6 +285,11 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_RATE]       = { "rate", 0, "N/s", "no more than N a second", set_rate },
 	[OPTION_ANEW]       = { "anew", 0, NULL, "forget how far an earlier one that was not finished got", set_nothing },
 	[OPTION_RAW]        = { "raw", 0, NULL, "nothing but the result, byte for byte", set_nothing },
+	[OPTION_IN]         = { "in", 0, "DURATION", "not now, but after that: 30s 5m 2h 7d", set_in },
+	[OPTION_AT]         = { "at", 0, "TIME", "not before 2024-01-31T10:11:12Z (without a zone it is UTC), or Unix seconds", set_at },
+	[OPTION_ONCE]       = { "once", 0, "KEY", "only if none was added to this stream with this key; prints the ID of the first", set_once },
+	[OPTION_ONCE_FOR]   = { "once-for", 0, "DURATION", "how long the key of --once holds (1h, and until the entry is due at least)", set_once_for },
+	[OPTION_LATER]      = { "later", 0, NULL, "what was added for later and is not due yet, instead", set_nothing },
 	[OPTION_FIX]        = { "fix", 0, NULL, "put right what can be put right without losing anything", set_nothing },
 	[OPTION_BATCH]      = { "batch", 'b', NULL, "print frames instead of drawing them: for a pipe or a file", set_nothing },
 	[OPTION_INTERVAL]   = { "interval", 'i', "DURATION", "look so often (2s)", set_interval },

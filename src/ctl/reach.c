@@ -169,10 +169,10 @@ json_t *ctl_daemon_list_quietly(const struct ctl *ctl, const char *verb)
 	return answer ? list_in(answer, verb) : NULL;
 }
 
-void ctl_daemon_look(const struct ctl *ctl)
+bool ctl_daemon_look(const struct ctl *ctl)
 {
-	json_t *answer = ask_quietly(ctl, "look");
-	json_decref(answer);
+	AUTO_JSON *answer = ask_quietly(ctl, "look");
+	return answer != NULL;
 }
 
 void ctl_daemon_resume_quietly(const struct ctl *ctl, const char *job)

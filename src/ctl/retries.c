@@ -159,6 +159,8 @@ static int begin(struct retries *r, struct filter *filter)
 
 int verb_retries(struct ctl *ctl)
 {
+	if (args_given(ctl->args, OPTION_LATER))
+		return verb_retries_later(ctl);
 	AUTO_FILTER filter = { 0 };
 	struct retries retries = { .ctl = ctl, .fn = list_one };
 	int r = begin(&retries, &filter);

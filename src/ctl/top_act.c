@@ -104,7 +104,7 @@ static bool look_at_queue(struct ctl *ctl, const struct top_request *request, st
 		cell_number(g.parked),
 		cell_number(g.due_now),
 		cell_number_unless(g.next_due_in_ms, -1),
-		cell_number_unless(g.later, 0),
+		g.later > 0 ? cell_number(g.later) : cell_null(),
 		cell_number(g.dead),
 		cell_number(queue->lease_ms),
 		cell_number(g.redis_now_ms),

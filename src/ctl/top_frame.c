@@ -242,7 +242,7 @@ static void queue_cells(const struct top_queue *q, struct top_scratch *scratch, 
 		cells[QUEUE_WAITING] = cell_number_unless(q->waiting, -1);
 		cells[QUEUE_RUNNING] = cell_number(g->pending > g->parked ? g->pending - g->parked : 0);
 		cells[QUEUE_PARKED] = cell_number(g->parked);
-		cells[QUEUE_LATER] = cell_number(g->later);
+		cells[QUEUE_LATER] = cell_number_unless(g->later, -1);
 		cells[QUEUE_DEAD] = cell_toned(cell_number(g->dead), g->dead ? TONE_BAD : TONE_PLAIN);
 		cells[QUEUE_OLDEST] = cell_number_unless(q->oldest_waiting_ms, -1);
 		cells[QUEUE_PAUSED] = cell_flag(g->paused);

@@ -41,6 +41,7 @@ int verb_running(struct ctl *ctl);
 int verb_suspended(struct ctl *ctl);
 int verb_explain(struct ctl *ctl);
 int verb_retries(struct ctl *ctl);
+int verb_retries_later(struct ctl *ctl); /* retries --later */
 int verb_retry(struct ctl *ctl);
 int verb_cancel(struct ctl *ctl);
 int verb_drain(struct ctl *ctl);

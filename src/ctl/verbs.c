@@ -30,15 +30,19 @@ static const struct verb verbs[] = {
 	  "FIELD=@FILE takes the value from a file, FIELD=@- from standard input, byte for byte.\n"
 	  "The fields of the job's match: are filled in where they are not given. With --wait: until it is done; then its result\n"
 	  "follows the ID, if the handler gave one. Status then: 0 it is done, 1 it is a dead letter (or with --raw has no result), 75\n"
-	  "--timeout passed: it stays in the queue.",
-	  TAKES(OPTION_WAIT) | TAKES(OPTION_TIMEOUT) | TAKES(OPTION_RAW), 1, -1, verb_add },
+	  "--timeout passed: it stays in the queue.\n"
+	  "With --in or --at it waits until then, by Redis's clock; the ID finds it from now on, and for a day after it was due. With\n"
+	  "--once KEY a second one is not added to the stream: the ID is that of the first (in JSON with existing: true).",
+	  TAKES(OPTION_WAIT) | TAKES(OPTION_TIMEOUT) | TAKES(OPTION_RAW) | TAKES(OPTION_IN) | TAKES(OPTION_AT) | TAKES(OPTION_ONCE) |
+	  TAKES(OPTION_ONCE_FOR), 1, -1, verb_add },
 	{ "explain", "ID", "Where an entry is now, and why",
 	  "State: waiting, running, parked, later, dead, acknowledged, gone (no longer in the stream) or unknown (exit 1).\n"
 	  "An ID that is in several queues: --job decides.",
 	  TAKES_QUEUE, 1, 1, verb_explain },
 	{ "retries", "", "What waits for its next attempt, the next due first",
-	  "As a table on a terminal the first 1,000, unless --limit says otherwise.",
-	  TAKES_FILTERS, 0, 0, verb_retries },
+	  "As a table on a terminal the first 1,000, unless --limit says otherwise. With --later: what was added for later (add --in,\n"
+	  "--at) and is not due yet.",
+	  TAKES_FILTERS | TAKES(OPTION_LATER), 0, 0, verb_retries },
 	{ "retry", "[ID...]", "Let parked entries run now",
 	  "Which: IDs, or filters, or --all. With filters or --all it says the count and asks; where nobody can be asked it\n"
 	  "wants --yes.",
@@ -46,8 +50,8 @@ static const struct verb verbs[] = {
 	{ "cancel", "ID...", "End a running handler (TERM, then KILL) and make its entry a dead letter",
 	  "The reason is cancelled, also if the handler answers TERM with exit 0; one that had ended before has ended as it did.\n"
 	  "With --retry it is parked for its next attempt; the cancelled one counts. What is parked becomes a dead letter at once; so\n"
-	  "does what waits for its first run, unless another group of the stream wants it, too. A handler of another host is\n"
-	  "ended there. Where one process works on several entries (modes batch and persistent), the others are given back and run\n"
+	  "does what waits for its first run, or was added for later, unless another group of the stream wants it, too (what is not\n"
+	  "due yet can be taken from all of them with --force). A handler of another host is ended there. Where one process works on several entries (modes batch and persistent), the others are given back and run\n"
 	  "again: that wants --force. Status: 0 all of them, 1 not, 75 --timeout passed (default: kill_grace and 15 s).",
 	  TAKES_QUEUE | TAKES(OPTION_RETRY) | TAKES(OPTION_FORCE) | TAKES(OPTION_TIMEOUT), 1, -1, verb_cancel },
 	{ "dead ls", "", "The dead letters, the oldest first",

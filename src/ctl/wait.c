@@ -50,7 +50,8 @@ static void note_state(struct waiting *w, struct connection *connection, const s
 {
 	struct redis_error error = { 0 };
 	if (is_done(found->state)) {
-		int r = desk_result(connection, &w->ctl->keys[w->queue], w->id, &w->result, &error);
+		const char *id = found->entry_id[0] ? found->entry_id : w->id;
+		int r = desk_result(connection, &w->ctl->keys[w->queue], id, &w->result, &error);
 		if (r < 0 && will_be_back(r, &error))
 			return;
 		if (r < 0)
@@ -204,7 +205,7 @@ int verb_wait(struct ctl *ctl)
 	if (all.count > 1)
 		return sightings_list(ctl, w.id, &all);
 	struct sighting *seen = &all.rows[0];
-	if (strcmp(seen->id, w.id) != 0)
+	if (strcmp(seen->id, w.id) != 0 && strcmp(seen->later_id, w.id) != 0)
 		return ctl_say(CTL_NO, "%s is the dead letter of %s", w.id, seen->id);
 	w.queue = seen->queue;
 	w.state = seen->found.state;

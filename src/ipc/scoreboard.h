@@ -117,6 +117,7 @@ struct board_header {
 	_Atomic uint32_t unblock_denied;   /* ACL forbids CLIENT UNBLOCK or CLIENT ID: workers must not block beyond the next due time, nor beyond 1 s */
 	_Atomic uint32_t remakes;          /* the sum of those of the queues */
 	_Atomic uint32_t redis_connected;  /* the reaper's connection */
+	_Atomic uint32_t look_wanted;      /* a worker was made to look, and rang the bell: the reaper looks at all queues, too */
 	_Atomic int64_t redis_since_mono_ms;
 	_Atomic uint64_t reaper_reconnects;
 	_Atomic uint64_t output_dropped;   /* lines of handlers that wrote too fast */

@@ -1,22 +1,36 @@
 -- explain: where an entry is now.
--- KEYS: stream, due, given, note, dead, paused, later
+-- KEYS: stream, due, given, note, dead, paused, later, later:data, promoted
 -- ARGV: group, id
 -- Answers: {pending 0|1, consumer, idle, delivery, given, due or '', note or '', dead id that stands or '', in the stream 0|1,
---           later 0|1, paused 0|1, last delivered id or '', was it ever here 0|1, now, {field, value, ...}}
+--           later 0|1, paused 0|1, last delivered id or '', was it ever here 0|1, now, {field, value, ...},
+--           '' or the ID that it got as an entry of the stream, when it was delayed: ask again with that}
 -- Crash: nothing is changed. (ZADD XX INCR 0 asks for a score in a way that the documented minimal rights allow.)
 redis.call('ZREM', KEYS[2], '')
 local t = redis.call('TIME')
 local id = ARGV[2]
 -- part: less
 local function score(key)
-  local s = redis.call('ZADD', key, 'XX', 'INCR', 0, id)
-  return s and tonumber(s) < 9e15 and string.format('%.0f', tonumber(s)) or '' -- 9e15: it was taken
+  local s = redis.pcall('ZADD', key, 'XX', 'INCR', 0, id)
+  return s and not s.err and tonumber(s) < 9e15 and string.format('%.0f', tonumber(s)) or '' -- 9e15: it was taken
 end
 
 local out = {0, '', -1, 0, tonumber(redis.call('HGET', KEYS[3], id) or 0) or 0, '', redis.call('HGET', KEYS[4], id) or '', '', 0, 0,
-  redis.call('EXISTS', KEYS[6]), '', 0, string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)), {}}
+  redis.call('EXISTS', KEYS[6]), '', 0, string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)), {}, ''}
 out[6] = score(KEYS[2])
-if score(KEYS[7]) ~= '' then out[10] = 1 end
+local later = score(KEYS[7])
+local row = redis.pcall('HGET', KEYS[8], id)
+if later ~= '' or type(row) == 'string' then
+  out[6] = later ~= '' and later or out[6]
+  out[10] = 1
+  local ok, from = pcall(cmsgpack.unpack, type(row) == 'string' and row or '')
+  for i = ok and type(from) == 'table' and type(from[1]) == 'table' and 2 or 1, ok and type(from) == 'table' and #from or 0 do
+    table.insert(out[15], tostring(from[i]))
+  end
+  if #out[15] % 2 == 1 then out[15] = {} end
+else
+  local was = redis.pcall('ZRANGE', KEYS[9], '[' .. id .. ' ', '(' .. id .. '!', 'BYLEX', 'LIMIT', 0, 1)
+  if was[1] then out[16] = string.match(was[1], ' (%d+%-%d+)$') or '' end
+end
 local dead_id = string.match(out[7], '"dead_id":"(%d+%-%d+)"')
 if dead_id and #redis.call('XRANGE', KEYS[5], dead_id, dead_id) > 0 then out[8] = dead_id end
 if redis.call('EXISTS', KEYS[1]) == 0 then return out end

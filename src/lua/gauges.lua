@@ -1,11 +1,13 @@
 -- gauges: the state of a queue, as of one moment. Its cost does not grow with the backlog, what is parked, or the dead letters.
--- KEYS: stream, due, dead, paused, later, note
+-- KEYS: stream, due, dead, paused, later, note, later:data
 -- ARGV: group, name of the parking consumer, 1 = count what a suspended job put back, too (looks at up to 10,000 notes)
 -- Answers: {group is there 0|1, length, waiting (-1 = cannot be told), something waits 0|1, pending, parked, rows in due
 --           (but those that only say that an entry was taken, score 9e15),
---           ms until the next is due (-1 none), later, dead, oldest waiting id, oldest id pending and not parked, paused 0|1,
+--           ms until the next is due (-1 none), later (-1 = cannot be told), dead, oldest waiting id, oldest id pending and not parked, paused 0|1,
 --           last delivered id, now, rows in due that are due, pending under consumers that are not xackd's,
---           parked because a job is suspended (of the first 10,000)}
+--           parked because a job is suspended (of the first 10,000), ms until the next delayed entry is due ('' = none, negative: it is
+--           overdue), rows of later:data (-1 = cannot be told)}
+-- What is wrong with the delayed entries' keys is no reason to know nothing of the others.
 -- Redis's own lag may be missing or wrong after deletions; whether something waits is looked up.
 -- Crash: nothing is written.
 local t = redis.call('TIME')
@@ -13,10 +15,17 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 -- part: less
 
 local length = redis.call('XLEN', KEYS[1])
-local out = {0, length, -1, 0, 0, 0, redis.call('ZCOUNT', KEYS[2], '-inf', '(9e15'), -1, redis.call('ZCARD', KEYS[5]), redis.call('XLEN', KEYS[3]),
-  '', '', redis.call('EXISTS', KEYS[4]), '0-0', string.format('%.0f', now), redis.call('ZCOUNT', KEYS[2], '-inf', string.format('%.0f', now)), 0, 0}
+local out = {0, length, -1, 0, 0, 0, redis.call('ZCOUNT', KEYS[2], '-inf', '(9e15'), -1, -1, redis.call('XLEN', KEYS[3]),
+  '', '', redis.call('EXISTS', KEYS[4]), '0-0', string.format('%.0f', now), redis.call('ZCOUNT', KEYS[2], '-inf', string.format('%.0f', now)), 0, 0, '', -1}
 local following = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 if #following == 2 and tonumber(following[2]) < 9e15 then out[8] = math.max(0, tonumber(following[2]) - now) end
+local later = redis.pcall('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
+if not later.err then
+  out[9] = redis.call('ZCARD', KEYS[5])
+  if #later == 2 and tonumber(later[2]) < 9e15 then out[19] = string.format('%.0f', math.max(-9e15, tonumber(later[2]) - now)) end
+end
+local rows = redis.pcall('HLEN', KEYS[7])
+if type(rows) == 'number' then out[20] = rows end
 
 local group
 if redis.call('EXISTS', KEYS[1]) == 1 then

@@ -110,6 +110,7 @@ void reaper_look_at(struct reaper *r, struct reaped_queue *q, int64_t now)
 		snprintf(q->delivered_told, sizeof(q->delivered_told), "%s", g.last_delivered);
 		q->renew_mono_ms = 0; /* the host's row says where a group that is made again has to begin */
 	}
+	reaper_note_later(r, q);
 	publish(q, seen, g.next_due_in_ms < 0 ? INT64_MAX : now + g.next_due_in_ms);
 	if (!g.exists) { /* the stream or the group is gone: made again where it had got to */
 		struct redis_error gone = { .reaction = REACT_GROUP, .text = "NOGROUP" };
@@ -200,4 +201,38 @@ int64_t reaper_due_wake(const struct reaped_queue *q, int64_t now)
 	if (all_suspended(q, now))
 		return now + REAPER_TICK_MS;
 	return q->wake_mono_ms > now && due == q->wake_due_mono_ms ? q->wake_mono_ms : now;
+}
+
+/* ---- what a suspended job had put back ---- */
+
+static void resume_job(struct reaper *r, size_t job)
+{
+	struct reaped_queue *q = r->queues[r->o.config->jobs[job].queue];
+	struct redis_error error;
+	int64_t count = 0;
+	bool more = true;
+
+	while (more && reaper_ready(r)) {
+		KILL_POINT("due_suspended.before");
+		if (admin_due_suspended(r->conn, &q->keys, 20 * 1000, &count, &more, &error) < 0) {
+			(void)reaper_failed(r, q, &error);
+			return;
+		}
+	}
+	KILL_POINT("due_suspended.after");
+	reaper_due_now(q);
+}
+
+static bool job_resumed(struct reaper *r, size_t job)
+{
+	struct job_state *s = board_job(r->board, job);
+	return s && atomic_exchange(&s->resumed, 0) != 0;
+}
+
+void reaper_resume_jobs(struct reaper *r)
+{
+	for (size_t i = 0; i < r->o.config->job_count && reaper_ready(r); i++) {
+		if (job_resumed(r, i))
+			resume_job(r, i);
+	}
 }

@@ -66,6 +66,21 @@ void reaper_worked(struct reaper *r, struct reaped_queue *q)
 	q->last_error[0] = '\0';
 }
 
+void reaper_say_refused(struct reaper *r, const struct reaped_queue *q, const char *detail, char said[256], const struct redis_error *error)
+{
+	if (strcmp(said, error->text) == 0)
+		return;
+	snprintf(said, 256, "%s", error->text);
+	struct event_about about = reaper_about(q, NULL);
+	/* What passes by itself (loading, busy, out of memory) is no error to wake somebody for. */
+	bool mend = error->reaction == REACT_OPERATOR || error->reaction == REACT_UNKNOWN;
+	enum event_level level = mend ? EVENT_ERROR : EVENT_WARNING;
+	if (detail)
+		event_at(r->o.log, REDIS_ERROR, level, &about, F_TEXT("why", error->text), F_TEXT("advice", error->advice), F_TEXT("detail", detail));
+	else
+		event_at(r->o.log, REDIS_ERROR, level, &about, F_TEXT("why", error->text), F_TEXT("advice", error->advice));
+}
+
 bool reaper_failed(struct reaper *r, struct reaped_queue *q, const struct redis_error *error)
 {
 	int64_t now = clock_mono_ms();
@@ -99,13 +114,6 @@ bool reaper_failed(struct reaper *r, struct reaped_queue *q, const struct redis_
 		error = &again;
 	}
 	q->refused_until_mono_ms = now + (error->reaction == REACT_OPERATOR ? REFUSED_AGAIN_MS : BACK_OFF_MS);
-	if (strcmp(q->last_error, error->text) != 0) {
-		snprintf(q->last_error, sizeof(q->last_error), "%s", error->text);
-		struct event_about about = reaper_about(q, NULL);
-		/* What passes by itself (loading, busy, out of memory) is no error to wake somebody for. */
-		bool mend = error->reaction == REACT_OPERATOR || error->reaction == REACT_UNKNOWN;
-		event_at(r->o.log, REDIS_ERROR, mend ? EVENT_ERROR : EVENT_WARNING, &about, F_TEXT("why", error->text),
-			 F_TEXT("advice", error->advice));
-	}
+	reaper_say_refused(r, q, NULL, q->last_error, error);
 	return !reaper_ready(r);
 }

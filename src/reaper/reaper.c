@@ -48,30 +48,6 @@ static int add_grave(struct grave **graves, size_t *count, size_t *cap, const st
 	return 0;
 }
 
-static void resume_job(struct reaper *r, size_t job)
-{
-	struct reaped_queue *q = r->queues[r->o.config->jobs[job].queue];
-	struct redis_error error;
-	int64_t count = 0;
-	bool more = true;
-
-	while (more && reaper_ready(r)) {
-		KILL_POINT("due_suspended.before");
-		if (admin_due_suspended(r->conn, &q->keys, 20 * 1000, &count, &more, &error) < 0) {
-			(void)reaper_failed(r, q, &error);
-			return;
-		}
-	}
-	KILL_POINT("due_suspended.after");
-	reaper_due_now(q);
-}
-
-static bool job_resumed(struct reaper *r, size_t job)
-{
-	struct job_state *s = board_job(r->board, job);
-	return s && atomic_exchange(&s->resumed, 0) != 0;
-}
-
 static void take_inbox(struct reaper *r)
 {
 	pthread_mutex_lock(&r->lock);
@@ -79,9 +55,11 @@ static void take_inbox(struct reaper *r)
 		(void)add_grave(&r->graves, &r->grave_count, &r->grave_cap, &r->inbox.graves[i]);
 	r->inbox.grave_count = 0;
 	r->oldest_workers = r->inbox.oldest_workers;
+	if (atomic_exchange(&board_header(r->board)->look_wanted, 0))
+		r->inbox.look = true;
 	if (r->inbox.look) {
 		for (size_t i = 0; i < r->queue_count; i++)
-			r->queues[i]->look_mono_ms = 0;
+			r->queues[i]->look_mono_ms = r->queues[i]->later_again_mono_ms = 0;
 		r->inbox.look = false;
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -119,6 +97,8 @@ static void became_ready(struct reaper *r, int64_t now)
 		q->quiet_until_mono_ms = now + q->longest_lease_ms / 2;
 		q->look_mono_ms = q->renew_mono_ms = 0;
 		q->last_error[0] = '\0';
+		q->later_error[0] = '\0';
+		q->later_again_mono_ms = 0;
 		q->refused_until_mono_ms = 0;
 		snprintf(q->sweep_cursor, sizeof(q->sweep_cursor), "-");
 		snprintf(q->rebuild_cursor, sizeof(q->rebuild_cursor), "-");
@@ -170,7 +150,7 @@ static int64_t tick_of(struct reaper *r, const struct reaped_queue *q)
 {
 	if (reaper_watched(r))
 		return WATCH_TICK_MS;
-	bool quiet = q->gauges.pending == 0 && q->gauges.due_count == 0 && q->others == 0 && q->gauges.later == 0;
+	bool quiet = q->gauges.pending == 0 && q->gauges.due_count == 0 && q->others == 0;
 	return quiet ? REAPER_IDLE_TICK_MS : REAPER_TICK_MS;
 }
 
@@ -189,6 +169,8 @@ static void tend_queue(struct reaper *r, struct reaped_queue *q, int64_t now)
 		if (now >= q->look_mono_ms)
 			q->look_mono_ms = now + tick_of(r, q);
 	}
+	if (reaper_ready(r))
+		reaper_promote(r, q, now);
 	if (reaper_ready(r))
 		reaper_wake_workers(r, q, now);
 	if (reaper_ready(r))
@@ -219,10 +201,7 @@ static void tend_all(struct reaper *r, int64_t now)
 {
 	suspect_hung(r, now);
 	reaper_cron(r, now);
-	for (size_t i = 0; i < r->o.config->job_count && reaper_ready(r); i++) {
-		if (job_resumed(r, i))
-			resume_job(r, i);
-	}
+	reaper_resume_jobs(r);
 	for (size_t i = 0; i < r->queue_count && reaper_ready(r); i++)
 		tend_queue(r, r->queues[i], now);
 	reaper_look_at_generations(r);
@@ -242,6 +221,7 @@ static int64_t next_wake(struct reaper *r, int64_t now)
 	for (size_t i = 0; i < r->queue_count; i++) {
 		const struct reaped_queue *q = r->queues[i];
 		int64_t at = min64(q->renew_mono_ms, min64(q->look_mono_ms, reaper_due_wake(q, now)));
+		at = min64(at, reaper_later_wake(q));
 		at = min64(at, min64(reaper_sweep_wake(q), reaper_trim_wake(q)));
 		wake = min64(wake, at > q->refused_until_mono_ms ? at : q->refused_until_mono_ms);
 	}

@@ -69,6 +69,7 @@ int reaper_queue_new(struct reaper *r, const struct config *c, size_t index, str
 		q->own.lease_ms = q->longest_lease_ms = def->lease_ms;
 		snprintf(q->sweep_cursor, sizeof(q->sweep_cursor), "-");
 		snprintf(q->rebuild_cursor, sizeof(q->rebuild_cursor), "-");
+		q->later_mono_ms = INT64_MAX;
 		atomic_store(&q->state->due_mono_ms, INT64_MAX);
 		failed = q->own.stream && q->own.group ? queue_keys_init(&q->keys, q->own.stream, q->own.group) : -ENOMEM;
 	}

@@ -49,6 +49,10 @@ struct reaped_queue {
 	char trim_error[256];
 	int64_t wake_mono_ms;          /* next round of waking workers for due entries, … */
 	int64_t wake_due_mono_ms;      /* … of the due time that the last round was for */
+	int64_t later_mono_ms;         /* the first delayed entry is due; INT64_MAX = none … */
+	int64_t later_again_mono_ms;   /* … but not asked before */
+	uint64_t later_cursor;
+	char later_error[256];
 	char last_error[256];
 	int64_t refused_until_mono_ms; /* Redis refuses this queue: looked at again then */
 };
@@ -125,6 +129,8 @@ void *reaper_thread(void *user);
 /* errors.c: a call failed. True: the connection is gone (leave the round). Says it once per change of state. */
 bool reaper_failed(struct reaper *r, struct reaped_queue *q, const struct redis_error *error);
 void reaper_worked(struct reaper *r, struct reaped_queue *q);
+/* Say what Redis refuses, unless it is what was said last; detail: what it means for the queue, NULL = all of it is not looked after. */
+void reaper_say_refused(struct reaper *r, const struct reaped_queue *q, const char *detail, char said[256], const struct redis_error *error);
 bool reaper_watched(struct reaper *r); /* --until-empty: figures are wanted more often, and more of them */
 bool reaper_ready(const struct reaper *r);
 int64_t reaper_expected_now(const struct reaper *r);
@@ -168,6 +174,7 @@ void reaper_due_now(struct reaped_queue *q);
 void reaper_wake_workers(struct reaper *r, struct reaped_queue *q, int64_t now);
 void reaper_put_back(struct reaper *r, struct reaped_queue *q);
 int64_t reaper_due_wake(const struct reaped_queue *q, int64_t now);
+void reaper_resume_jobs(struct reaper *r);
 
 /* cron.c */
 void reaper_cron(struct reaper *r, int64_t now);             /* what is due becomes entries */
@@ -175,3 +182,8 @@ int64_t reaper_cron_wake(struct reaper *r, int64_t now);     /* when the next on
 struct reaped_schedule *reaper_cron_room(const struct config *c); /* NULL: no memory */
 /* The schedules of a configuration, into that room (taken); those that were there before keep where they have got to. queues: in its order. */
 void reaper_cron_adopt(struct reaper *r, const struct config *c, struct reaped_queue *const *queues, struct reaped_schedule *room);
+
+/* later.c */
+void reaper_note_later(struct reaper *r, struct reaped_queue *q); /* behind a look */
+void reaper_promote(struct reaper *r, struct reaped_queue *q, int64_t now);
+int64_t reaper_later_wake(const struct reaped_queue *q);

@@ -11,7 +11,7 @@ enum { REBUILD_ROWS = 1000, SUSPENDED_ROWS = 1000, JANITOR_ROWS = 100 };
 enum {
 	GAUGE_EXISTS, GAUGE_LENGTH, GAUGE_WAITING, GAUGE_HAS_WAITING, GAUGE_PENDING, GAUGE_PARKED, GAUGE_DUE_COUNT, GAUGE_NEXT_DUE,
 	GAUGE_LATER, GAUGE_DEAD, GAUGE_OLDEST_WAITING, GAUGE_OLDEST_PENDING, GAUGE_PAUSED, GAUGE_LAST_DELIVERED, GAUGE_NOW,
-	GAUGE_DUE_NOW, GAUGE_FOREIGN, GAUGE_SUSPENDED, GAUGE_SIZE
+	GAUGE_DUE_NOW, GAUGE_FOREIGN, GAUGE_SUSPENDED, GAUGE_NEXT_LATER, GAUGE_LATER_DATA, GAUGE_SIZE
 };
 
 int admin_gauges(struct connection *c, const struct queue_keys *k, bool count_suspended, struct queue_gauges *ret, struct redis_error *ret_error)
@@ -19,13 +19,14 @@ int admin_gauges(struct connection *c, const struct queue_keys *k, bool count_su
 	AUTO_COMMAND cmd = { 0 };
 	AUTO_REPLY *reply = NULL;
 
-	command_script(&cmd, "gauges", 6);
+	command_script(&cmd, "gauges", 7);
 	command_text(&cmd, k->stream);
 	command_text(&cmd, k->due);
 	command_text(&cmd, k->dead);
 	command_text(&cmd, k->paused);
 	command_text(&cmd, k->later);
 	command_text(&cmd, k->note);
+	command_text(&cmd, k->later_data);
 	command_text(&cmd, k->group);
 	command_text(&cmd, XACKD_PARKED);
 	command_text(&cmd, count_suspended ? "1" : "0");
@@ -42,7 +43,9 @@ int admin_gauges(struct connection *c, const struct queue_keys *k, bool count_su
 		.parked = decode_i64(e[GAUGE_PARKED], 0),
 		.due_count = decode_i64(e[GAUGE_DUE_COUNT], 0),
 		.next_due_in_ms = decode_i64(e[GAUGE_NEXT_DUE], -1),
-		.later = decode_i64(e[GAUGE_LATER], 0),
+		.later = decode_i64(e[GAUGE_LATER], -1),
+		.later_data = decode_i64(e[GAUGE_LATER_DATA], -1),
+		.next_later_in_ms = decode_i64(e[GAUGE_NEXT_LATER], INT64_MAX),
 		.dead = decode_i64(e[GAUGE_DEAD], 0),
 		.paused = decode_i64(e[GAUGE_PAUSED], 0) == 1,
 		.redis_now_ms = decode_i64(e[GAUGE_NOW], 0),

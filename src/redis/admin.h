@@ -101,7 +101,9 @@ struct queue_gauges {
 	int64_t suspended;       /* of the parked ones: put back because their job is suspended; only when asked for */
 	int64_t due_now;         /* of them due already */
 	int64_t next_due_in_ms;  /* -1 = none; ≤ 0: due now */
-	int64_t later;
+	int64_t later;           /* delayed entries; -1: Redis cannot tell */
+	int64_t later_data;      /* rows of their data; -1: Redis cannot tell */
+	int64_t next_later_in_ms; /* INT64_MAX = none; below 0: overdue */
 	int64_t dead;            /* XLEN of the dead letters */
 	char oldest_waiting[ENTRY_ID_SIZE]; /* "" = none */
 	char oldest_pending[ENTRY_ID_SIZE]; /* "" = none; not parked where that can be told cheaply */
@@ -110,6 +112,27 @@ struct queue_gauges {
 	int64_t redis_now_ms;
 };
 MUST_CHECK int admin_gauges(struct connection *c, const struct queue_keys *k, bool count_suspended, struct queue_gauges *ret, struct redis_error *ret_error);
+
+/* ---- delayed entries ---- */
+struct promoted_buried { /* nobody could run it: a dead letter */
+	char id[ENTRY_ID_SIZE]; /* "" = what it has is no ID */
+	char dead_id[ENTRY_ID_SIZE];
+	char reason[32];
+	char detail[64];
+};
+struct promoted {
+	int64_t redis_now_ms;
+	int64_t next_in_ms; /* INT64_MAX = none is left; ≤ 0: there are more that are due */
+	int64_t count;
+	char refused[256];  /* why some could be neither promoted nor buried, "" = there are none such */
+	struct promoted_buried *buried;
+	size_t buried_count;
+};
+void promoted_done(struct promoted *p);
+/* What is due becomes entries of the stream: a bounded number. host: of the caller, for dead letters. */
+MUST_CHECK int admin_promote(struct connection *c, const struct queue_keys *k, const char *host, struct promoted *ret, struct redis_error *ret_error);
+/* One step over the data of delayed entries from *cursor (0 at first, 0 at the end): those that have no due time get it back. */
+MUST_CHECK int admin_rebuild_later(struct connection *c, const struct queue_keys *k, uint64_t *cursor, int64_t *ret_added, struct redis_error *ret_error);
 
 /* Parked entries without a due time get one (now), from cursor in slices of 1,000; cursor "-" at first and at the end. */
 MUST_CHECK int admin_rebuild_due(struct connection *c, const struct queue_keys *k, char cursor[ENTRY_ID_SIZE], int64_t *ret_added, struct redis_error *ret_error);

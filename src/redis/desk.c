@@ -47,8 +47,16 @@ void explanation_done(struct explanation *e)
 
 enum {
 	WHERE_PENDING, WHERE_CONSUMER, WHERE_IDLE, WHERE_DELIVERY, WHERE_GIVEN, WHERE_DUE, WHERE_NOTE, WHERE_DEAD_ID, WHERE_IN_STREAM,
-	WHERE_LATER, WHERE_PAUSED, WHERE_LAST_DELIVERED, WHERE_EVER, WHERE_NOW, WHERE_PAIRS, WHERE_SIZE
+	WHERE_LATER, WHERE_PAUSED, WHERE_LAST_DELIVERED, WHERE_EVER, WHERE_NOW, WHERE_PAIRS, WHERE_ENTRY_ID,
+	WHERE_SIZE
 };
+
+/* The ID of a delayed entry ends with the µs of its enqueue: no other has such a number. */
+static bool is_delayed(const char *id)
+{
+	uint64_t ms, seq;
+	return entry_id_parse(bytes_of(id), &ms, &seq) == 0 && seq >= UINT64_C(1000000000000000);
+}
 
 static enum explain_state state_of(struct redisReply *const *e, const struct explanation *x, const char *id)
 {
@@ -63,7 +71,7 @@ static enum explain_state state_of(struct redisReply *const *e, const struct exp
 		return EXPLAIN_LATER;
 	if (x->in_stream)
 		return delivered ? EXPLAIN_ACKNOWLEDGED : EXPLAIN_WAITING;
-	return delivered && decode_i64(e[WHERE_EVER], 0) == 1 ? EXPLAIN_GONE : EXPLAIN_UNKNOWN;
+	return delivered && decode_i64(e[WHERE_EVER], 0) == 1 && !is_delayed(id) ? EXPLAIN_GONE : EXPLAIN_UNKNOWN;
 }
 
 static int read_explanation(const redisReply *reply, const char *id, struct explanation *x)
@@ -81,8 +89,9 @@ static int read_explanation(const redisReply *reply, const char *id, struct expl
 	};
 	decode_text(e[WHERE_CONSUMER], x->consumer, sizeof(x->consumer));
 	decode_text(e[WHERE_DEAD_ID], x->dead_id, sizeof(x->dead_id));
+	(void)decode_id(e[WHERE_ENTRY_ID], x->entry_id);
 	int r = decode_copy(e[WHERE_NOTE], &x->note);
-	if (r == 0 && x->in_stream) {
+	if (r == 0 && (x->in_stream || decode_i64(e[WHERE_LATER], 0) == 1)) {
 		redisReply name = { .type = REDIS_REPLY_STRING, .str = (char *)(uintptr_t)id, .len = strlen(id) };
 		r = decode_entry(&name, e[WHERE_PAIRS], NULL, &x->entry);
 		x->entry.delivery = x->delivery;
@@ -108,13 +117,13 @@ static int look_among_dead(struct connection *c, const struct queue_keys *k, con
 	return r < 0 ? r : 0;
 }
 
-int desk_explain(struct connection *c, const struct queue_keys *k, const char *id, struct explanation *ret, struct redis_error *ret_error)
+static int explain(struct connection *c, const struct queue_keys *k, const char *id, struct explanation *ret, struct redis_error *ret_error)
 {
 	AUTO_COMMAND cmd = { 0 };
 	AUTO_REPLY *reply = NULL;
 	struct explanation x;
 
-	command_script(&cmd, "explain", 7);
+	command_script(&cmd, "explain", 9);
 	command_text(&cmd, k->stream);
 	command_text(&cmd, k->due);
 	command_text(&cmd, k->given);
@@ -122,6 +131,8 @@ int desk_explain(struct connection *c, const struct queue_keys *k, const char *i
 	command_text(&cmd, k->dead);
 	command_text(&cmd, k->paused);
 	command_text(&cmd, k->later);
+	command_text(&cmd, k->later_data);
+	command_text(&cmd, k->promoted);
 	command_text(&cmd, k->group);
 	command_text(&cmd, id);
 	int r = ask_array(c, &cmd, WHERE_SIZE, &reply, ret_error);
@@ -132,13 +143,30 @@ int desk_explain(struct connection *c, const struct queue_keys *k, const char *i
 		explanation_done(&x);
 		return r == -ENOMEM ? ask_no_memory(ret_error) : decode_odd("explain", ret_error);
 	}
-	r = look_among_dead(c, k, id, &x, ret_error);
+	r = x.entry_id[0] ? 0 : look_among_dead(c, k, id, &x, ret_error);
 	if (r < 0) {
 		explanation_done(&x);
 		return r;
 	}
 	*ret = x;
 	return 0;
+}
+
+int desk_explain(struct connection *c, const struct queue_keys *k, const char *id, struct explanation *ret, struct redis_error *ret_error)
+{
+	struct explanation x;
+
+	int r = explain(c, k, id, &x, ret_error);
+	if (r == 0 && x.entry_id[0]) { /* it was delayed, and is an entry by now */
+		char entry_id[ENTRY_ID_SIZE];
+		memcpy(entry_id, x.entry_id, sizeof(entry_id));
+		explanation_done(&x);
+		r = explain(c, k, entry_id, &x, ret_error);
+		memcpy(x.entry_id, entry_id, sizeof(entry_id));
+	}
+	if (r == 0)
+		*ret = x;
+	return r;
 }
 
 /* ---- parked ---- */
@@ -272,11 +300,36 @@ int desk_result(struct connection *c, const struct queue_keys *k, const char *id
 	return 0;
 }
 
+struct wake {
+	bool one_a_host; /* the first of each host, which passes it on */
+	struct bytes hosts[64];
+	size_t count;
+};
+
+/* Told already, or one too many? */
+static bool is_enough(struct wake *w, struct bytes name)
+{
+	const char *slash = memchr(name.p, '/', name.n);
+	struct bytes host = { name.p, slash ? (size_t)(slash - name.p) : name.n };
+
+	if (!w->one_a_host)
+		return false;
+	for (size_t i = 0; i < w->count; i++) {
+		if (bytes_eq(w->hosts[i], host))
+			return true;
+	}
+	if (w->count == ARRAY_LEN(w->hosts))
+		return true;
+	w->hosts[w->count++] = host;
+	return false;
+}
+
 /* Workers call their connections by their consumer's name, HOST/POOL/SLOT/16 hex digits: those that wait in a read, of whatever queue, are made
  * to look again (a queue has a consumer only once it delivered something to it). Best effort: one that could not be reached looks again when
  * its read ends. */
-static void wake_readers(struct connection *c)
+static void wake_readers(struct connection *c, bool one_a_host)
 {
+	struct wake wake = { .one_a_host = one_a_host };
 	AUTO_COMMAND cmd = { 0 };
 	AUTO_REPLY *reply = NULL;
 	struct redis_error ignored;
@@ -292,7 +345,7 @@ static void wake_readers(struct connection *c)
 		int64_t id = 0;
 		bool done = false;
 		if (flags.n > 0 && memchr(flags.p, 'b', flags.n) && is_worker(client_field(line, "name")) &&
-		    num_i64(client_field(line, "id"), &id) == 0)
+		    !is_enough(&wake, client_field(line, "name")) && num_i64(client_field(line, "id"), &id) == 0)
 			(void)!admin_unblock(c, id, &done, &ignored);
 		at = end + 1;
 	}
@@ -310,6 +363,11 @@ int desk_pause(struct connection *c, const struct queue_keys *k, bool paused, bo
 	if (r < 0)
 		return r;
 	*ret_changed = changed == 1;
-	wake_readers(c);
+	wake_readers(c, false);
 	return 0;
+}
+
+void desk_wake_hosts(struct connection *c)
+{
+	wake_readers(c, true);
 }

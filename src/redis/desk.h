@@ -7,6 +7,26 @@
 /* XADD with these pairs; the new ID. */
 MUST_CHECK int desk_add(struct connection *c, const struct queue_keys *k, const struct entry_pair *pairs, size_t n, char ret_id[ENTRY_ID_SIZE], struct redis_error *ret_error);
 
+/* By the script enqueue: later, or once only, or both. More than ENQUEUE_PAIRS pairs: only desk_add can. */
+enum { ENQUEUE_PAIRS = 3500 };
+struct enqueue {
+	bool at;             /* when_ms is Unix ms, else from now on */
+	int64_t when_ms;
+	struct bytes once;   /* the key; empty = none */
+	int64_t once_for_ms; /* -1 = an hour, and until it is due at least */
+};
+struct enqueued {
+	char id[ENTRY_ID_SIZE]; /* of the entry, or, not due yet, the one by which it is found from now on */
+	bool existing;          /* of the one that was added before: this one was not */
+	int64_t due_ms;         /* -1: it is in the stream */
+	int64_t redis_now_ms;
+};
+MUST_CHECK int desk_enqueue(struct connection *c, const struct queue_keys *k, const struct enqueue *how, const struct entry_pair *pairs, size_t n,
+			    struct enqueued *ret, struct redis_error *ret_error);
+
+/* The reapers of idle hosts look at once (at most 64): a worker of each is made to look, which passes it on. Best effort. */
+void desk_wake_hosts(struct connection *c);
+
 enum explain_state { EXPLAIN_WAITING, EXPLAIN_RUNNING, EXPLAIN_PARKED, EXPLAIN_LATER, EXPLAIN_DEAD, EXPLAIN_ACKNOWLEDGED, EXPLAIN_GONE, EXPLAIN_UNKNOWN };
 const char *explain_state_name(enum explain_state s); /* "waiting" … */
 struct explanation {
@@ -15,12 +35,13 @@ struct explanation {
 	int64_t delivery;   /* 0 = not pending */
 	int64_t given;
 	int64_t idle_ms;    /* -1 */
-	int64_t due_ms;     /* PARKED, -1 = none */
+	int64_t due_ms;     /* PARKED and LATER, -1 = none */
 	char *note;         /* JSON of the last failure, NULL; owned */
 	char dead_id[ENTRY_ID_SIZE];
+	char entry_id[ENTRY_ID_SIZE]; /* it was delayed, and this is its ID since it was due (all else is told of that); else "" */
 	bool in_stream;
 	bool paused;
-	struct entry entry; /* its pairs, when in the stream */
+	struct entry entry; /* its pairs, when in the stream, or LATER */
 	int64_t redis_now_ms;
 };
 MUST_CHECK int desk_explain(struct connection *c, const struct queue_keys *k, const char *id, struct explanation *ret, struct redis_error *ret_error);
@@ -79,6 +100,9 @@ MUST_CHECK int desk_cancel_parked(struct connection *c, const struct queue_keys 
 				  struct redis_error *ret_error);
 MUST_CHECK int desk_cancel_waiting(struct connection *c, const struct queue_keys *k, const char *id, const struct dead_meta *meta,
 				   struct desk_cancel_answer *ret, struct redis_error *ret_error);
+/* Delayed. for_all: also where other groups of the stream would be given it. */
+MUST_CHECK int desk_cancel_later(struct connection *c, const struct queue_keys *k, const char *id, bool for_all, const struct dead_meta *meta,
+				 struct desk_cancel_answer *ret, struct redis_error *ret_error);
 /* paused key; *ret_changed. After pausing or resuming, every client of the group that waits in a read should look again: the caller passes the
  * consumers' clients by CLIENT LIST … (done inside, best effort). */
 MUST_CHECK int desk_pause(struct connection *c, const struct queue_keys *k, bool paused, bool *ret_changed, struct redis_error *ret_error);
@@ -87,6 +111,11 @@ struct parked_row { char id[ENTRY_ID_SIZE]; int64_t due_ms; int64_t delivery; in
 struct parked_page { struct parked_row *rows; size_t count; bool more; int64_t redis_now_ms; };
 void parked_page_done(struct parked_page *p);
 MUST_CHECK int desk_parked_page(struct connection *c, const struct queue_keys *k, int64_t offset, int64_t max, bool with_pairs, struct parked_page *ret, struct redis_error *ret_error);
+/* One page of delayed entries in due order. */
+struct later_row { char id[ENTRY_ID_SIZE]; int64_t due_ms; struct entry entry; };
+struct later_page { struct later_row *rows; size_t count; bool more; int64_t redis_now_ms; };
+void later_page_done(struct later_page *p);
+MUST_CHECK int desk_later_page(struct connection *c, const struct queue_keys *k, int64_t offset, int64_t max, struct later_page *ret, struct redis_error *ret_error);
 /* Make one parked entry due now. 0, 1 = it is not parked. */
 MUST_CHECK int desk_retry(struct connection *c, const struct queue_keys *k, const char *id, struct redis_error *ret_error);
 

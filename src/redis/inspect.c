@@ -45,6 +45,12 @@ static const struct probe probes[] = {
 	{ "HSCAN on the notes", true, false, { "HSCAN", "@note", "x" } },
 	{ "HSET on the hosts", true, false, { "HSET", "@hosts", "a", "b", "c" } },
 	{ "HGETALL on the hosts", true, false, { "HGETALL", "@hosts" } },
+	{ "HSET on delayed entries", false, false, { "HSET", "@data", "a", "b", "c" } },
+	{ "HLEN on delayed entries", false, false, { "HLEN", "@data" } },
+	{ "ZADD on delayed entries", false, false, { "ZADD", "@later", "x", "m" } },
+	{ "ZADD on what was delayed", false, false, { "ZADD", "@promoted", "x", "m" } },
+	{ "GET on what was added once", false, false, { "GET", "@once" } },
+	{ "SET on what was added once", false, false, { "SET", "@once", "1", "x" } },
 	{ "EXISTS on the pause", true, false, { "EXISTS", "@paused" } },
 	{ "SET on the pause", true, false, { "SET", "@paused", "1", "x" } },
 	{ "SET on the results", false, false, { "SET", "@result", "1", "x" } },
@@ -73,12 +79,19 @@ static void add_word(struct command *cmd, const struct queue_keys *k, const char
 		{ "@S", k->stream },    { "@G", k->group },       { "@due", k->due },
 		{ "@given", k->given }, { "@note", k->note },     { "@dead", k->dead },
 		{ "@hosts", k->hosts }, { "@paused", k->paused }, { "@result", k->result },
+		{ "@later", k->later }, { "@data", k->later_data }, { "@promoted", k->promoted },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strcmp(names[i].name, word) == 0) {
 			command_text(cmd, names[i].key);
 			return;
 		}
+	}
+	if (strcmp(word, "@once") == 0) {
+		AUTO_BUF key = { 0 };
+		queue_keys_add_once(k, bytes_of(""), &key);
+		command_bytes(cmd, buf_bytes(&key));
+		return;
 	}
 	command_text(cmd, word);
 }

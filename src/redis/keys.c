@@ -49,9 +49,10 @@ int queue_keys_init(struct queue_keys *k, const char *stream, const char *group)
 		.later_data = make(stream, NULL, "later:data"),
 		.cron = make(stream, NULL, "cron"),
 		.result = make(stream, NULL, "result:"),
+		.promoted = make(stream, NULL, "promoted"),
 	};
 	if (k->stream && k->group && k->due && k->given && k->note && k->dead && k->hosts && k->paused && k->remade && k->replay && k->later &&
-	    k->later_data && k->cron && k->result)
+	    k->later_data && k->cron && k->result && k->promoted)
 		return 0;
 	queue_keys_done(k);
 	return -ENOMEM;
@@ -73,5 +74,13 @@ void queue_keys_done(struct queue_keys *k)
 	free(k->later_data);
 	free(k->cron);
 	free(k->result);
+	free(k->promoted);
 	*k = (struct queue_keys){ 0 };
+}
+
+void queue_keys_add_once(const struct queue_keys *k, struct bytes name, struct buf *out)
+{
+	buf_add_bytes(out, (struct bytes){ k->later, strlen(k->later) - strlen("later") });
+	buf_add_text(out, "once:");
+	buf_add_bytes(out, name);
 }

@@ -20,6 +20,7 @@ struct queue_keys {
 	char *later_data;
 	char *cron;
 	char *result; /* without the entry's ID, which follows */
+	char *promoted;
 };
 
 #define XACKD_PARKED "xackd:parked"
@@ -27,3 +28,5 @@ struct queue_keys {
 /* 0 or -ENOMEM. */
 MUST_CHECK int queue_keys_init(struct queue_keys *k, const char *stream, const char *group);
 void queue_keys_done(struct queue_keys *k);
+/* The key that lets an entry be added once only; name: any bytes. */
+void queue_keys_add_once(const struct queue_keys *k, struct bytes name, struct buf *out);

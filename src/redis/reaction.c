@@ -10,7 +10,7 @@
 /* Redis does not say which one is missing. */
 #define SCRIPTS_NEED                                                                                          \
 	"xreadgroup xack xclaim xautoclaim xpending xinfo xgroup xadd xdel xrange xrevrange xlen xtrim zadd zrem " \
-	"zrange zrangebyscore zcard hset hget hdel hincrby hgetall hscan hexists exists time set expire"
+	"zrange zrangebyscore zcard hset hget hdel hincrby hgetall hscan hexists hlen exists time get set expire"
 
 /* clang-format off */
 static const struct reaction_row reaction_rows[] = {

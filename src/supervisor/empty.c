@@ -27,7 +27,7 @@ static enum leftover queue_leftover(struct supervisor *s, size_t index)
 	const struct queue *q = &s->config->queues[index];
 	const struct queue_gauges *g = &s->gauges[index];
 
-	if (!g->refused && g->exists && !g->has_waiting && g->pending == 0 && g->later == 0)
+	if (!g->refused && g->exists && !g->has_waiting && g->pending == 0 && g->next_later_in_ms > 0)
 		return NOTHING_LEFT;
 	if (g->refused || g->paused || all_suspended(s, q))
 		return CANNOT_RUN;
@@ -37,7 +37,8 @@ static enum leftover queue_leftover(struct supervisor *s, size_t index)
 	int64_t suspended = any_suspended(s, q) ? g->suspended : 0;
 	bool all_counted = suspended >= g->parked || suspended >= COUNTED_AT_MOST;
 	bool parked_moves = g->parked > 0 && !all_counted;
-	return g->has_waiting || g->later > 0 || parked_moves || g->pending - g->parked > foreign ? WORK_LEFT : CANNOT_RUN;
+	bool promotes = g->next_later_in_ms <= 0 && g->later_data >= 0; /* delayed entries that are not due are not waited for */
+	return g->has_waiting || promotes || parked_moves || g->pending - g->parked > foreign ? WORK_LEFT : CANNOT_RUN;
 }
 
 static enum leftover all_leftover(struct supervisor *s)

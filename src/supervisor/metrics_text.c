@@ -312,7 +312,7 @@ static const struct {
 	{ "xackd_queue_running", "Entries in the hands of workers, on all hosts.", running_of, false },
 	{ "xackd_queue_parked", "Entries that wait for a retry.", parked_of, false },
 	{ "xackd_queue_due", "Of the parked ones: those whose time has come.", due_of, false },
-	{ "xackd_queue_later", "Entries that were enqueued for later.", later_of, false },
+	{ "xackd_queue_later", "Entries that were added for later and are not due yet.", later_of, false },
 	{ "xackd_queue_dead_letters", "Dead letters that are kept.", dead_of, false },
 	{ "xackd_queue_paused", "1 while the queue is paused.", paused_of, false },
 	{ "xackd_queue_oldest_waiting_seconds", "Age of the oldest entry that was never delivered.",

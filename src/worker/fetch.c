@@ -242,6 +242,20 @@ static void read_refused(struct worker *w, const struct redis_error *error)
 	}
 }
 
+/* Somebody ended the read. It was the reaper, for a retry; or somebody elsewhere has changed what only the reaper looks at: pauses, delayed entries. */
+static void ended_early(struct worker *w)
+{
+	const uint64_t one = 1;
+
+	w->look = true;
+	for (size_t i = 0; i < w->queue_count; i++) {
+		if (atomic_load(&board_queue(w->board, w->queues[i].index)->due_mono_ms) <= clock_mono_ms())
+			return;
+	}
+	atomic_store(&board_header(w->board)->look_wanted, 1);
+	(void)!write(WORKER_FD_BELL, &one, sizeof(one));
+}
+
 static void on_read(void *user, struct redisReply *reply)
 {
 	struct worker *w = user;
@@ -268,7 +282,7 @@ static void on_read(void *user, struct redisReply *reply)
 			if (w->read_more || !paused_ask(w, &list, waited))
 				fetch_arrived(w, &list);
 		} else if (!w->asked_script && waited < w->read_block_ms - 100) {
-			w->look = true; /* ended early: someone wants us to look */
+			ended_early(w);
 		}
 	}
 	w->asked_count = 0;

@@ -430,6 +430,19 @@ class Box:
             pipe.execute_command("XADD", stream, "*", field, str(number))
         return pipe.execute()
 
+    def later_key(self, last="later", stream="work"):
+        return "xackd:{%s}:%s:%s" % (stream, stream, last)
+
+    def add_later(self, in_ms, entries, stream="work"):
+        """Delayed entries by the documented script, as a producer adds them; gives their IDs."""
+        with open(os.path.join(TOP, "src", "lua", "enqueue.lua"), encoding="utf-8") as text:
+            script = self.r.register_script(text.read())
+        keys = [stream, self.later_key(stream=stream), self.later_key("later:data", stream)]
+        pipe = self.r.pipeline(transaction=False)
+        for fields in entries:
+            script(keys=keys, args=["in", in_ms, ""] + flat(fields), client=pipe)
+        return [answer[1] for answer in pipe.execute()]
+
     def pending(self, stream="work", group="xackd"):
         """{id: (consumer, delivery)} of the group."""
         rows = self.raw("XPENDING", stream, group, "-", "+", "100000")

@@ -23,6 +23,10 @@ def script_text(name):
     return re.sub(r"^-- part: ([a-z_]+)$", lambda part: read("part/" + part.group(1)), read(name), flags=re.M)
 
 
+def parts_of_id(i):
+    return tuple(int(part) for part in i.split("-"))
+
+
 class PrivateRedis:
     def __init__(self, *options):
         self.folder = tempfile.mkdtemp(prefix="xackd-lua-")
@@ -55,15 +59,16 @@ class Queue:
         self.r, self.s, self.g = client, stream, group
         tag = stream[stream.index("{") + 1:stream.index("}")] if "{" in stream else stream
         self.key = {name: "xackd:{%s}:%s:%s:%s" % (tag, stream, group, name) for name in ("due", "given", "note", "dead", "hosts", "paused", "remade", "replay")}
-        self.later = "xackd:{%s}:%s:later" % (tag, stream)
-        self.cron = "xackd:{%s}:%s:cron" % (tag, stream)
+        self.stem = "xackd:{%s}:%s:" % (tag, stream)
+        self.later, self.cron = self.stem + "later", self.stem + "cron"
 
-    def keys(self, *names):
-        special = {"stream": self.s, "cron": self.cron, "later": self.later}
+    def keys(self, *names, special=None):
+        special = {**(special or {}), "stream": self.s, "cron": self.cron, "later": self.later, "later:data": self.later + ":data",
+                   "promoted": self.stem + "promoted"}
         return [special.get(name) or self.key[name] for name in names]
 
-    def call(self, script, names, *argv):
-        keys = self.keys(*names)
+    def call(self, script, names, *argv, special=None):
+        keys = self.keys(*names, special=special)
         return self.r.eval(script_text(script), len(keys), *keys, *argv)
 
     # ---- the steps, with the keys in the order of their headers ----
@@ -139,8 +144,8 @@ class Queue:
 
     def gauges(self):
         names = ("exists length waiting has_waiting pending parked due_count next_due later dead oldest_waiting oldest_pending paused "
-                 "last_delivered now due_now foreign suspended").split()
-        return dict(zip(names, self.call("gauges", ["stream", "due", "dead", "paused", "later", "note"], self.g, PARKED, 1)))
+                 "last_delivered now due_now foreign suspended next_later later_data").split()
+        return dict(zip(names, self.call("gauges", ["stream", "due", "dead", "paused", "later", "note", "later:data"], self.g, PARKED, 1)))
 
     # ---- looking ----
     def pending(self):

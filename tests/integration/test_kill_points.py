@@ -15,6 +15,7 @@ import pytest
 
 import harness
 from harness import TOP, alive, in_sh, never, process, send, wait_until
+from test_later_scripts import packed
 
 KILL_BUILD = os.environ.get("XACKD_KILL_BUILD") or os.path.join(TOP, "build-kill")
 KILLABLE = os.path.join(KILL_BUILD, "src", "xackd")
@@ -94,6 +95,7 @@ class Scene:
     def __init__(self, box, step, action):
         self.box, self.step, self.action = box, step, action
         self.entries = {}  # (stream, id): kind
+        self.delayed = 0   # entries whose IDs are not known before they are due
         self.token = box.path("token")
         self.daemons = []
 
@@ -331,6 +333,15 @@ def scene_cron(s):
     s.wait_there()
 
 
+def scene_delayed(s):
+    """Delayed entries become due, one of which has lost its due time."""
+    s.box.add_later(300, [{"kind": "ok"}, {"kind": "fail"}, {"kind": "ok"}])
+    s.box.r.hset(s.box.later_key("later:data"), "7-7", packed("kind", "ok"))
+    s.delayed = 4
+    s.start(ready=False)
+    s.wait_there()
+
+
 SCENES = {name[6:]: function for name, function in globals().items() if name.startswith("scene_")}
 
 
@@ -449,8 +460,19 @@ def check_slots(scene):
     assert got[:len(scene.slots)] == scene.slots and len(got) == len(set(got)), got
 
 
+def find_delayed(scene):
+    """Each is in the stream, once, and nowhere else."""
+    if scene.delayed == 0:
+        return
+    r, keys = scene.box.r, [scene.box.later_key(last) for last in ("later", "later:data")]
+    wait_until(lambda: r.exists(*keys) == 0, 20, "all that was delayed is in the stream")
+    scene.entries = {("work", entry): fields["kind"] for entry, fields in r.xrange("work")}
+    assert len(scene.entries) == scene.delayed
+
+
 def finish(scene):
     scene.open_gate()
+    find_delayed(scene)
     streams = streams_of(scene)
 
     def done():

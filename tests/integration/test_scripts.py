@@ -931,11 +931,11 @@ def test_delete_consumer(q):
 
 # ---- the desk ----
 
-EXPLAIN = "pending consumer idle delivery given due note dead_id in_stream later paused last_delivered ever now pairs".split()
+EXPLAIN = "pending consumer idle delivery given due note dead_id in_stream later paused last_delivered ever now pairs entry_id".split()
 
 
 def explain(q, i):
-    return dict(zip(EXPLAIN, q.call("explain", ["stream", "due", "given", "note", "dead", "paused", "later"], q.g, i)))
+    return dict(zip(EXPLAIN, q.call("explain", ["stream", "due", "given", "note", "dead", "paused", "later", "later:data", "promoted"], q.g, i)))
 
 
 def test_explain(q):

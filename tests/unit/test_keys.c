@@ -24,6 +24,11 @@ static void test_plain(void **state)
 	assert_string_equal(k.paused, "xackd:{jobs}:jobs:g:paused");
 	assert_string_equal(k.later, "xackd:{jobs}:jobs:later");
 	assert_string_equal(k.later_data, "xackd:{jobs}:jobs:later:data");
+	assert_string_equal(k.promoted, "xackd:{jobs}:jobs:promoted");
+	AUTO_BUF once = { 0 };
+	queue_keys_add_once(&k, (struct bytes){ "a\0}", 3 }, &once);
+	assert_int_equal(once.n, strlen("xackd:{jobs}:jobs:once:") + 3);
+	assert_memory_equal(once.p, "xackd:{jobs}:jobs:once:a\0}", once.n);
 	queue_keys_done(&k);
 	assert_null(k.stream);
 }
