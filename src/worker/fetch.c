@@ -429,6 +429,11 @@ static void on_given_back(void *user, struct redisReply *reply)
 		return;
 	if (queue_parse_count(reply, &count, &error) < 0) {
 		link_refused(w, &error, NULL);
+	} else if (count == 0 && !w->surplus_put_back &&
+		   put_back_send(w, queue_at(w, w->surplus.entries[w->surplus.count - 1].queue))) {
+		w->surplus_put_back = true; /* then it is given back once more */
+		w->surplus_asked = 0;
+		return;
 	} else {
 		KILL_POINT("give_back.after");
 		atomic_fetch_add(&w->slot->counters.released, (uint64_t)count);
@@ -436,8 +441,10 @@ static void on_given_back(void *user, struct redisReply *reply)
 		for (; w->surplus_asked > 0; w->surplus_asked--)
 			entry_done(&w->surplus.entries[--w->surplus.count]);
 	}
-	if (w->surplus.count == 0)
+	if (w->surplus.count == 0) {
 		entry_list_done(&w->surplus);
+		w->surplus_put_back = false;
+	}
 	worker_step(w);
 }
 

@@ -132,6 +132,7 @@ static void went_down(struct worker *w, const struct redis_error *error)
 	w->look = false;
 	w->look_left = 0;
 	entry_list_done(&w->surplus); /* still pending under our name: found and given back after the reconnect */
+	w->surplus_put_back = false;
 	entry_list_done(&w->ahead);
 	acks_down(w);
 	w->read_more = false;

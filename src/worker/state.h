@@ -212,6 +212,7 @@ struct worker {
 	unsigned takes_in_a_row;
 	struct entry_list surplus;   /* delivered, to be given back before anything else */
 	size_t surplus_asked;        /* so many of its last ones are on their way */
+	bool surplus_put_back;       /* none of them was pending: put back once, for the group may be another one */
 	ev_timer nap;                /* nothing may be fetched for now */
 	struct work_queue *group_wanted; /* NOGROUP was said for it */
 

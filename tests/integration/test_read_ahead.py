@@ -276,3 +276,21 @@ def test_fewer_workers_than_cpus_go_where_there_is_room(box):
     daemon = box.daemon({"exec": ["/bin/true"], "lease": LEASE}, workers=1)
     learnt(box)
     assert seen_at_home(box, daemon, range(1000)) == {everywhere}
+
+
+ANOTHER_GROUP = """
+local g, last = redis.call('XINFO', 'GROUPS', KEYS[1])[1], nil
+for i = 1, #g, 2 do last = g[i] == 'last-delivered-id' and g[i + 1] or last end
+redis.call('XGROUP', 'DESTROY', KEYS[1], 'xackd')
+return redis.call('XGROUP', 'CREATE', KEYS[1], 'xackd', last)
+"""
+
+
+def test_what_is_given_back_is_put_back_first_in_another_group(box):
+    """The group is destroyed and made again, by somebody who knows nothing of us, before what was read ahead is given back."""
+    script = box.write("another.lua", ANOTHER_GROUP)
+    slow = "redis-cli -s %s --eval %s work >/dev/null; sleep 0.3" % (box.redis.socket, script)
+    box.daemon({"exec": in_sh('test "$FIELD_N" != slow || { %s; }; echo "$XACKD_ID" >> %s' % (slow, box.path("runs"))), "lease": LEASE}, workers=1)
+    learnt(box)
+    ids = add_at_once(box, [*range(20), "slow", *range(20), "slow", *range(20), "slow", *range(20)])
+    wait_until(lambda: set(ids) <= set(box.lines()), 15, "each runs")
