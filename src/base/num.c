@@ -178,3 +178,43 @@ const char *num_duration_text(int64_t ms, char text[NUM_DURATION_SIZE])
 	}
 	return text;
 }
+
+static const struct unit rate_units[] = { { "/s", 1000 }, { "/m", 60 * 1000 }, { "/h", 60 * 60 * 1000 } };
+
+int num_rate(struct bytes text, int64_t *ret_count, int64_t *ret_period_ms)
+{
+	enum { RATE_MOST = 1000000 };
+	const char *slash = text.n > 0 ? memchr(text.p, '/', text.n) : NULL;
+	int64_t count;
+
+	if (bytes_eq(text, bytes_of("0"))) {
+		*ret_count = *ret_period_ms = 0;
+		return 0;
+	}
+	if (!slash)
+		return -EINVAL;
+	size_t digits = (size_t)(slash - text.p);
+	int r = num_i64((struct bytes){ text.p, digits }, &count);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_LEN(rate_units); i++) {
+		if (!bytes_eq((struct bytes){ slash, text.n - digits }, bytes_of(rate_units[i].name)))
+			continue;
+		if (count < 1 || count > RATE_MOST)
+			return -ERANGE;
+		*ret_count = count;
+		*ret_period_ms = rate_units[i].factor;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+const char *num_rate_text(int64_t count, int64_t period_ms, char text[NUM_DURATION_SIZE])
+{
+	snprintf(text, NUM_DURATION_SIZE, "0");
+	for (size_t i = 0; i < ARRAY_LEN(rate_units); i++) {
+		if (rate_units[i].factor == period_ms)
+			snprintf(text, NUM_DURATION_SIZE, "%" PRId64 "%s", count, rate_units[i].name);
+	}
+	return text;
+}

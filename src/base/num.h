@@ -22,6 +22,11 @@ MUST_CHECK int num_duration_ms(struct bytes text, int64_t *ret_ms);
 /* "64K" "10M" "1G" "123" (bytes). */
 MUST_CHECK int num_size_bytes(struct bytes text, int64_t *ret_bytes);
 
+/* "10/s" "600/m" "5000/h", at least 1 and at most a million; "0": none (both 0). -EINVAL, -ERANGE. */
+MUST_CHECK int num_rate(struct bytes text, int64_t *ret_count, int64_t *ret_period_ms);
+
 /* The shortest exact form: 300000 -> "5m", 1500 -> "1500ms", 0 -> "0". */
 enum { NUM_DURATION_SIZE = 32 };
 const char *num_duration_text(int64_t ms, char text[NUM_DURATION_SIZE]);
+/* As it is written; a period that num_rate never gives is a fault of the caller. */
+const char *num_rate_text(int64_t count, int64_t period_ms, char text[NUM_DURATION_SIZE]);

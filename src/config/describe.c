@@ -30,6 +30,8 @@ static const struct {
 	[KEY_WHOLE] = { "number", "\"type\":\"integer\"" },
 	[KEY_NICE] = { "number", "\"type\":\"integer\"" },
 	[KEY_RATIO] = { "number from 0 to 1", "\"type\":\"number\",\"minimum\":0,\"maximum\":1" },
+	[KEY_RATE] = { "rate",
+		       "\"type\":[\"string\",\"integer\"],\"pattern\":\"^([1-9][0-9]*/[smh]|0)$\",\"maximum\":0,\"minimum\":0" },
 	[KEY_OCTAL] = { "octal mask in quotes",
 			"\"type\":[\"string\",\"integer\"],\"pattern\":\"^[0-7]+$\"" },
 	[KEY_CHOICE] = { "word", "" },

@@ -111,6 +111,8 @@ static void put_number(struct buf *out, const struct key *key, const void *field
 		buf_addf(out, "%d", *(const int *)field);
 	else if (key->type == KEY_RATIO)
 		buf_addf(out, "%.15g", *(const double *)field);
+	else if (key->type == KEY_RATE)
+		buf_add_text(out, num_rate_text(((const struct rate *)field)->count, ((const struct rate *)field)->period_ms, text));
 	else if (key->type == KEY_OCTAL)
 		buf_addf(out, "\"%03o\"", (unsigned)*(const mode_t *)field);
 	else if (key->type == KEY_CHOICE) {
@@ -146,6 +148,7 @@ static bool put_value(struct buf *out, const struct key *key, const void *owner)
 	case KEY_WHOLE:
 	case KEY_NICE:
 	case KEY_RATIO:
+	case KEY_RATE:
 	case KEY_OCTAL:
 	case KEY_CHOICE:
 		if (!field)

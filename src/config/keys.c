@@ -52,6 +52,7 @@ static const struct choice backoff_choices[] = {
 #define WHOLE(owner_, field_, min_, max_) FIELD(KEY_WHOLE, owner_, field_), .min = (min_), .max = (max_)
 #define NICE(owner_, field_) FIELD(KEY_NICE, owner_, field_), .min = -20, .max = 19
 #define RATIO(owner_, field_) FIELD(KEY_RATIO, owner_, field_), .min = 0, .max = 1
+#define RATE(owner_, field_) FIELD(KEY_RATE, owner_, field_)
 #define OCTAL(owner_, field_) FIELD(KEY_OCTAL, owner_, field_), .min = 0, .max = 0777
 #define CHOICE(owner_, field_, choices_) FIELD(KEY_CHOICE, owner_, field_), .choices = (choices_)
 #define CHECKED(choices_) .type = KEY_CHOICE, .offset = KEY_NOWHERE, .choices = (choices_)

@@ -41,6 +41,7 @@ enum key_type {
 	KEY_WHOLE,    /* (int64_t) */
 	KEY_NICE,     /* (int) */
 	KEY_RATIO,    /* 0 … 1 (double) */
+	KEY_RATE,     /* so many in a second, minute or hour (struct rate) */
 	KEY_OCTAL,    /* in quotes or not (mode_t) */
 	KEY_CHOICE,   /* one of choices (enum) */
 	KEY_TEXTS,    /* a list of texts (char **, NULL-terminated) */

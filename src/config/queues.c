@@ -116,6 +116,7 @@ static void make_queue(struct config *c, struct job_load *const *jobs, size_t co
 		struct job *job = jobs[i]->job;
 
 		job->queue = c->queue_count;
+		q->limited = q->limited || job_limited(job);
 		list[i] = job;
 		if (job->lease_ms > q->lease_ms)
 			q->lease_ms = job->lease_ms;

@@ -142,6 +142,23 @@ static int read_ratio(const struct reading *v)
 	return 0;
 }
 
+static int read_rate(const struct reading *v)
+{
+	struct rate rate = { 0 };
+	int r = num_rate(node_bytes(v->node), &rate.count, &rate.period_ms);
+	int64_t bare;
+
+	if (r == 0)
+		*(struct rate *)v->field = rate;
+	else if (r == -ERANGE)
+		REFUSE(v, "must be 1 to 1000000 in a second, minute or hour, not %s (0 for no limit)", VALUE_OF(v->node));
+	else if (num_i64(node_bytes(v->node), &bare) == 0)
+		REFUSE(v, "%s has no unit of time (write %.20s/s, or with /m, /h)", VALUE_OF(v->node), v->node->text);
+	else
+		REFUSE(v, "%s is not a rate (such as 10/s, 600/m, 5000/h or 0)", VALUE_OF(v->node));
+	return 0;
+}
+
 static int read_octal(const struct reading *v)
 {
 	const mode_t most = (mode_t)v->key->max;
@@ -323,6 +340,7 @@ static const struct {
 	[KEY_WHOLE] = { read_whole, false },
 	[KEY_NICE] = { read_nice, false },
 	[KEY_RATIO] = { read_ratio, false },
+	[KEY_RATE] = { read_rate, false },
 	[KEY_OCTAL] = { read_octal, false },
 	[KEY_CHOICE] = { read_choice, false },
 	[KEY_TEXTS] = { read_texts, true },

@@ -86,6 +86,26 @@ static const struct job *job_of(const struct ctl *ctl, const struct sighting *s)
 	return ctl_single_job(queue) ? queue->jobs[0] : NULL;
 }
 
+/* What was never delivered says nothing itself: is its job at a limit now? Not told when Redis does not say. */
+static void look_at_limits(const struct ctl *ctl, struct connection *connection, struct sighting *s)
+{
+	struct limit limit;
+	struct limit_figures figures = { 0 };
+	struct redis_error error;
+	int64_t due, wait;
+
+	if (s->found.state != EXPLAIN_WAITING || !s->job || !job_limited(s->job) ||
+	    limit_init(&limit, &ctl->config->queues[s->queue], s->job) < 0)
+		return;
+	if (limit_tend(connection, &ctl->keys[s->queue], &limit, 1, "", 0, &due, &wait, &figures, &error) == 0) {
+		if (limit.concurrency > 0 && figures.free == 0)
+			s->found.held = HELD_BY_CONCURRENCY;
+		else if (limit.starts_max > 0 && figures.started >= limit.starts_max)
+			s->found.held = HELD_BY_RATE;
+	}
+	limit_done(&limit);
+}
+
 int sighting_look(struct ctl *ctl, struct connection *connection, size_t queue, const char *id,
 		  struct sighting *ret, struct redis_error *ret_error)
 {
@@ -105,6 +125,7 @@ int sighting_look(struct ctl *ctl, struct connection *connection, size_t queue, 
 		return r;
 	}
 	s.job = job_of(ctl, &s);
+	look_at_limits(ctl, connection, &s);
 	*ret = s;
 	return 0;
 }
@@ -222,6 +243,7 @@ enum {
 	COL_DUE,
 	COL_DUE_IN,
 	COL_LATER_ID,
+	COL_HELD_BY,
 	COL_REASON,
 	COL_DETAIL,
 	COL_LAST_FAILURE,
@@ -250,6 +272,7 @@ static const struct column explain_columns[COL_COUNT] = {
 	[COL_DUE] = { .key = "due_ms", .title = "Due at", .show = SHOW_TIME },
 	[COL_DUE_IN] = { .key = "due_in_ms", .title = "Due in", .show = SHOW_DURATION },
 	[COL_LATER_ID] = { .key = "later_id", .title = "ID until it was due" },
+	[COL_HELD_BY] = { .key = "held_by", .title = "Held by" },
 	[COL_REASON] = { .key = "reason", .title = "Last failure" },
 	[COL_DETAIL] = { .key = "detail", .title = "In words" },
 	[COL_LAST_FAILURE] = { .key = "last_failure" },
@@ -348,6 +371,7 @@ static void tell_sighting(struct ctl *ctl, const struct sighting *s, struct buf 
 		cells[COL_DUE_IN] = cell_number(e->due_ms - e->redis_now_ms);
 	}
 	cells[COL_LATER_ID] = cell_text(s->later_id);
+	cells[COL_HELD_BY] = cell_text(held_by_name(e->held));
 	add_failure(s, &note, cells);
 	cells[COL_DEAD_ID] = cell_text(e->dead_id);
 	if (s->result.state == RESULT_GIVEN)

@@ -183,6 +183,8 @@ int verb_jobs(struct ctl *ctl)
 		{ .key = "match", .title = "MATCH", .elastic = true },
 		{ .key = "max_attempts", .title = "ATTEMPTS" },
 		{ .key = "timeout_ms", .title = "TIMEOUT", .show = SHOW_DURATION },
+		{ .key = "concurrency", .title = "AT ONCE" },
+		{ .key = "rate", .title = "RATE" },
 		{ .key = "suspended", .title = "SUSPENDED" },
 	};
 	int r = ctl_check_choice(ctl);
@@ -197,6 +199,7 @@ int verb_jobs(struct ctl *ctl)
 		if (!filter_text(ctl->args->job, job->name) || !ctl_chooses_queue(ctl, job->queue))
 			continue;
 		AUTO_BUF match = { 0 }, words = { 0 };
+		char rate[NUM_DURATION_SIZE];
 		add_match(job, &match, &words);
 		const struct cell cells[] = {
 			cell_text(job->name),
@@ -206,6 +209,8 @@ int verb_jobs(struct ctl *ctl)
 			cell_json(buf_bytes(&match), buf_bytes(&words)),
 			limit_cell(job->retry.max_attempts),
 			limit_cell(job->timeout_ms),
+			limit_cell(job->concurrency),
+			job->rate.count > 0 ? cell_text(num_rate_text(job->rate.count, job->rate.period_ms, rate)) : limit_cell(0),
 			suspended_cell(suspended, job->name),
 		};
 		if (!list_row(&list, cells))

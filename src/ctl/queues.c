@@ -12,6 +12,7 @@ const struct column figure_columns[FIGURE_COLUMNS] = {
 	[FIGURE_WAITING] = { .key = "waiting", .title = "WAITING" },
 	[FIGURE_RUNNING] = { .key = "running", .title = "RUNNING" },
 	[FIGURE_PARKED] = { .key = "parked", .title = "PARKED" },
+	[FIGURE_HELD] = { .key = "held" },
 	[FIGURE_LATER] = { .key = "later", .title = "LATER" },
 	[FIGURE_DEAD] = { .key = "dead", .title = "DEAD" },
 	[FIGURE_OLDEST_WAITING] = { .key = "oldest_waiting_ms",
@@ -125,6 +126,7 @@ static void fill_figures(const struct queue *queue, const struct queue_gauges *g
 	cells[FIGURE_WAITING] = cell_number_unless(figures_waiting(queue, g), -1);
 	cells[FIGURE_RUNNING] = cell_number(running);
 	cells[FIGURE_PARKED] = cell_number(g->parked);
+	cells[FIGURE_HELD] = cell_number(g->held);
 	cells[FIGURE_LATER] = cell_number_unless(g->later, -1);
 	cells[FIGURE_DEAD] = cell_toned(cell_number(g->dead), g->dead ? TONE_BAD : TONE_PLAIN);
 	cells[FIGURE_OLDEST_WAITING] =

@@ -22,6 +22,7 @@ enum {
 	COL_ATTEMPT,
 	COL_DUE,
 	COL_DUE_IN,
+	COL_HELD_BY,
 	COL_REASON,
 	COL_DETAIL,
 	COL_LAST_FAILURE,
@@ -35,6 +36,7 @@ static const struct column retry_columns[COL_COUNT] = {
 	[COL_ATTEMPT] = { .key = "attempt", .title = "ATTEMPTS" },
 	[COL_DUE] = { .key = "due_ms" },
 	[COL_DUE_IN] = { .key = "due_in_ms", .title = "DUE IN", .show = SHOW_DURATION },
+	[COL_HELD_BY] = { .key = "held_by" },
 	[COL_REASON] = { .key = "reason", .title = "REASON" },
 	[COL_DETAIL] = { .key = "detail", .title = "DETAIL", .elastic = true },
 	[COL_LAST_FAILURE] = { .key = "last_failure" },
@@ -91,6 +93,7 @@ static int list_one(struct retries *r, size_t queue, const struct parked_row *ro
 		cells[COL_DUE] = cell_number(row->due_ms);
 		cells[COL_DUE_IN] = cell_number(row->due_ms - r->now_ms);
 	}
+	cells[COL_HELD_BY] = cell_text(held_by_name(row->held));
 	if (note->text)
 		cells[COL_LAST_FAILURE] = cell_json(bytes_of(note->text), bytes_of(""));
 	r->taken++;

@@ -19,6 +19,7 @@ struct entry {
 	size_t queue;             /* index of its queue in the worker's list */
 	struct entry_pair *pairs; /* in the producer's order, duplicates and all; owned by `backing` or malloc'ed */
 	size_t pair_count;
+	bool admitted;            /* it was read together with the leave to start: its job's limits have counted it */
 	bool payload_gone;        /* deleted or trimmed while pending: no pairs */
 	int64_t delivery;         /* Redis's own count; 1 for a new entry */
 	int64_t given;            /* deliveries given back */

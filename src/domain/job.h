@@ -62,6 +62,12 @@ struct persistent_rules {
 	int64_t max_rss_bytes;
 };
 
+/* Never more than `count` starts in any `period_ms`; count 0 = no limit. */
+struct rate {
+	int64_t count;
+	int64_t period_ms;
+};
+
 struct env_var {
 	char *name;
 	char *value;
@@ -124,7 +130,15 @@ struct job {
 	int64_t result_ttl_ms; /* 0 = results are not kept */
 	enum start_rule start;
 	struct retain_rule retain;
+	int64_t concurrency; /* handlers over all hosts; 0 = no limit */
+	struct rate rate;
 };
+
+/* Must its entries ask before they start? */
+static inline bool job_limited(const struct job *job)
+{
+	return job->concurrency > 0 || job->rate.count > 0;
+}
 
 /* A (stream, group) pair with the jobs that share it, in the configuration's order. */
 struct queue {
@@ -139,6 +153,7 @@ struct queue {
 	enum start_rule start;
 	struct retain_rule retain;
 	int64_t dead_maxlen;
+	bool limited;     /* any of its jobs is */
 };
 
 struct pool {

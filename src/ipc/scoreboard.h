@@ -92,6 +92,8 @@ struct job_state {
 	_Atomic uint32_t resumed;          /* set by the worker whose probe succeeded, which then rings the bell: the reaper makes due what was put back */
 	_Atomic int64_t probe_mono_ms;     /* when the next probe may start; a worker claims it by moving it on */
 	_Atomic int64_t probe_delay_ms;    /* 1 s … 15 s */
+	_Atomic int64_t full_until_mono_ms; /* as many run as may, over all hosts: not read until then (0 = it is open), by one worker then */
+	_Atomic int64_t early_until_mono_ms; /* the same of its rate */
 	_Atomic uint32_t missing_count;    /* different entries in a row that ended with 126 or 127 */
 	_Atomic uint64_t missing_id[3];    /* their hashes */
 	struct job_tally tally;

@@ -6,7 +6,7 @@
 --           ms until the next is due (-1 none), later (-1 = cannot be told), dead, oldest waiting id, oldest id pending and not parked, paused 0|1,
 --           last delivered id, now, rows in due that are due, pending under consumers that are not xackd's,
 --           parked because a job is suspended (of the first 10,000), ms until the next delayed entry is due ('' = none, negative: it is
---           overdue), rows of later:data (-1 = cannot be told)}
+--           overdue), rows of later:data (-1 = cannot be told), parked because a job is at a limit (score 8e15 and more)}
 -- What is wrong with the delayed entries' keys is no reason to know nothing of the others.
 -- Redis's own lag may be missing or wrong after deletions; whether something waits is looked up.
 -- Crash: nothing is written.
@@ -16,9 +16,10 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
 local length = redis.call('XLEN', KEYS[1])
 local out = {0, length, -1, 0, 0, 0, redis.call('ZCOUNT', KEYS[2], '-inf', '(9e15'), -1, -1, redis.call('XLEN', KEYS[3]),
-  '', '', redis.call('EXISTS', KEYS[4]), '0-0', string.format('%.0f', now), redis.call('ZCOUNT', KEYS[2], '-inf', string.format('%.0f', now)), 0, 0, '', -1}
+  '', '', redis.call('EXISTS', KEYS[4]), '0-0', string.format('%.0f', now), redis.call('ZCOUNT', KEYS[2], '-inf', string.format('%.0f', now)), 0, 0, '', -1,
+  redis.call('ZCOUNT', KEYS[2], '8e15', '(9e15')}
 local following = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-if #following == 2 and tonumber(following[2]) < 9e15 then out[8] = math.max(0, tonumber(following[2]) - now) end
+if #following == 2 and tonumber(following[2]) < 8e15 then out[8] = math.max(0, tonumber(following[2]) - now) end
 local later = redis.pcall('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
 if not later.err then
   out[9] = redis.call('ZCARD', KEYS[5])
@@ -71,7 +72,7 @@ for i = 1, #holders do
   end
 end
 if ARGV[3] == '1' then
-  local ids = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(9e15', 'LIMIT', 0, 10000)
+  local ids = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(8e15', 'LIMIT', 0, 10000)
   for i = 1, #ids do
     local note = redis.call('HGET', KEYS[6], ids[i])
     if note and string.find(note, '"reason":"spawn"', 1, true) then out[18] = out[18] + 1 end

@@ -70,5 +70,5 @@ while left > 0 and looked < 200 do
   end
 end
 local following = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-if #following == 2 and tonumber(following[2]) < 9e15 then out[2] = math.max(0, tonumber(following[2]) - now) end
+if #following == 2 and tonumber(following[2]) < 8e15 then out[2] = math.max(0, tonumber(following[2]) - now) end
 return out

@@ -132,11 +132,13 @@ void reaper_due_now(struct reaped_queue *q)
 		q->gauges.pending = 1; /* so that the tick is the short one until the next look */
 }
 
-static bool all_suspended(const struct reaped_queue *q, int64_t now)
+/* Suspended, or at a limit: whoever was woken would not look. */
+static bool all_set_aside(const struct reaped_queue *q, int64_t now)
 {
 	for (size_t i = 0; i < q->def->job_count; i++) {
 		const struct job_state *s = q->jobs[i];
-		if (atomic_load(&s->suspended) == SUSPENDED_NOT || atomic_load(&s->probe_mono_ms) <= now)
+		bool set_aside = atomic_load(&s->suspended) != SUSPENDED_NOT && atomic_load(&s->probe_mono_ms) > now;
+		if (!set_aside && atomic_load(&s->full_until_mono_ms) <= now && atomic_load(&s->early_until_mono_ms) <= now)
 			return false;
 	}
 	return true;
@@ -180,7 +182,7 @@ void reaper_wake_workers(struct reaper *r, struct reaped_queue *q, int64_t now)
 
 	if (now < q->wake_mono_ms && (paused || due_mono_ms == q->wake_due_mono_ms))
 		return;
-	if (paused ? q->wake_mono_ms != 0 : !due || all_suspended(q, now))
+	if (paused ? q->wake_mono_ms != 0 : !due || all_set_aside(q, now))
 		return;
 	/* As many as there are due entries; those that came due since the last look are for those who are woken to find. */
 	unsigned wanted = paused ? UINT32_MAX : q->gauges.due_now > 1 ? (unsigned)q->gauges.due_now : 1;
@@ -198,7 +200,7 @@ int64_t reaper_due_wake(const struct reaped_queue *q, int64_t now)
 		return INT64_MAX;
 	if (due > now)
 		return due;
-	if (all_suspended(q, now))
+	if (all_set_aside(q, now))
 		return now + REAPER_TICK_MS;
 	return q->wake_mono_ms > now && due == q->wake_due_mono_ms ? q->wake_mono_ms : now;
 }

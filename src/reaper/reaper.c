@@ -172,6 +172,8 @@ static void tend_queue(struct reaper *r, struct reaped_queue *q, int64_t now)
 	if (reaper_ready(r))
 		reaper_promote(r, q, now);
 	if (reaper_ready(r))
+		reaper_tend_limits(r, q, now);
+	if (reaper_ready(r))
 		reaper_wake_workers(r, q, now);
 	if (reaper_ready(r))
 		reaper_sweep(r, q, now);
@@ -222,7 +224,7 @@ static int64_t next_wake(struct reaper *r, int64_t now)
 		const struct reaped_queue *q = r->queues[i];
 		int64_t at = min64(q->renew_mono_ms, min64(q->look_mono_ms, reaper_due_wake(q, now)));
 		at = min64(at, reaper_later_wake(q));
-		at = min64(at, min64(reaper_sweep_wake(q), reaper_trim_wake(q)));
+		at = min64(at, min64(reaper_sweep_wake(q), min64(reaper_trim_wake(q), reaper_limits_wake(q))));
 		wake = min64(wake, at > q->refused_until_mono_ms ? at : q->refused_until_mono_ms);
 	}
 	return wake;

@@ -195,7 +195,8 @@ static bool bury_one(struct reaper *r, struct grave *g, int64_t now)
 		struct reaped_queue *q = r->queues[i];
 		if (!g->dead.everywhere && strcmp(q->pool, g->dead.identity.pool) != 0 && !reaper_same_queue(&g->dead.run, q))
 			continue;
-		if (!put_back_run(r, q, &g->dead) || !reap_from(r, q, &g->dead, !g->reported))
+		if (!put_back_run(r, q, &g->dead) || !reap_from(r, q, &g->dead, !g->reported) ||
+		    !reaper_free_slots(r, q, g->dead.identity.consumer))
 			return false;
 	}
 	g->reported = true;
@@ -274,6 +275,10 @@ void reaper_earlier_life(struct reaper *r, struct reaped_queue *q)
 		(void)reap_from(r, q, d ? d : &unknown, true);
 	}
 	consumer_list_done(&list);
+	char host[80];
+	snprintf(host, sizeof(host), "%s/", r->row.name);
+	if (reaper_ready(r))
+		(void)reaper_free_slots(r, q, host);
 }
 
 /* ---- the lease ---- */

@@ -20,6 +20,7 @@ void reaper_queue_free(struct reaped_queue *q)
 	free(q->pool);
 	free(q->job);
 	free(q->jobs);
+	reaper_limits_free(q);
 	free(q);
 }
 
@@ -31,7 +32,7 @@ static int describe(struct reaper *r, const struct config *c, size_t index, stru
 	AUTO_FREE char *job = def->job_count == 1 ? strdup(def->jobs[0]->name) : NULL;
 	struct job_state **jobs = calloc(def->job_count + 1, sizeof(struct job_state *));
 
-	if (!pool || !jobs || (def->job_count == 1 && !job)) {
+	if (!pool || !jobs || (def->job_count == 1 && !job) || reaper_limits_init(q, def) < 0) {
 		free(jobs);
 		return -ENOMEM;
 	}

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "reaper/reaper.h"
+#include "redis/limit.h"
 
 struct trim_seen {                     /* the figures that the last decision about a trim was taken by */
 	int64_t looked_mono_ms, length, pending;
@@ -18,6 +19,9 @@ struct reaped_queue {
 	char *job;                     /* its only job's name, or NULL */
 	struct queue_state *state;
 	struct job_state **jobs;       /* own.job_count of them */
+	struct limit *limits;          /* of its jobs that have any */
+	size_t limit_count;
+	int64_t limits_mono_ms;        /* what waits for a limit is looked at then */
 	bool prepared;                 /* claimed, and its group is made */
 	uint64_t left_at;              /* the generation that has it no more; 0 = it is in the configuration */
 	int64_t lease_next_ms;         /* a shorter lease, which counts once … */
@@ -187,3 +191,11 @@ void reaper_cron_adopt(struct reaper *r, const struct config *c, struct reaped_q
 void reaper_note_later(struct reaper *r, struct reaped_queue *q); /* behind a look */
 void reaper_promote(struct reaper *r, struct reaped_queue *q, int64_t now);
 int64_t reaper_later_wake(const struct reaped_queue *q);
+
+/* limits.c */
+MUST_CHECK int reaper_limits_init(struct reaped_queue *q, const struct queue *def); /* on failure nothing has changed */
+void reaper_limits_free(struct reaped_queue *q);
+void reaper_tend_limits(struct reaper *r, struct reaped_queue *q, int64_t now); /* what waits is due as far as it may start */
+/* Of a dead consumer, whose entries are recovered; or of all with that beginning, "HOST/". False: the connection is gone. */
+bool reaper_free_slots(struct reaper *r, struct reaped_queue *q, const char *dead);
+int64_t reaper_limits_wake(const struct reaped_queue *q);

@@ -11,7 +11,7 @@ enum { REBUILD_ROWS = 1000, SUSPENDED_ROWS = 1000, JANITOR_ROWS = 100 };
 enum {
 	GAUGE_EXISTS, GAUGE_LENGTH, GAUGE_WAITING, GAUGE_HAS_WAITING, GAUGE_PENDING, GAUGE_PARKED, GAUGE_DUE_COUNT, GAUGE_NEXT_DUE,
 	GAUGE_LATER, GAUGE_DEAD, GAUGE_OLDEST_WAITING, GAUGE_OLDEST_PENDING, GAUGE_PAUSED, GAUGE_LAST_DELIVERED, GAUGE_NOW,
-	GAUGE_DUE_NOW, GAUGE_FOREIGN, GAUGE_SUSPENDED, GAUGE_NEXT_LATER, GAUGE_LATER_DATA, GAUGE_SIZE
+	GAUGE_DUE_NOW, GAUGE_FOREIGN, GAUGE_SUSPENDED, GAUGE_NEXT_LATER, GAUGE_LATER_DATA, GAUGE_HELD, GAUGE_SIZE
 };
 
 int admin_gauges(struct connection *c, const struct queue_keys *k, bool count_suspended, struct queue_gauges *ret, struct redis_error *ret_error)
@@ -51,6 +51,7 @@ int admin_gauges(struct connection *c, const struct queue_keys *k, bool count_su
 		.redis_now_ms = decode_i64(e[GAUGE_NOW], 0),
 		.due_now = decode_i64(e[GAUGE_DUE_NOW], 0),
 		.foreign = decode_i64(e[GAUGE_FOREIGN], 0),
+		.held = decode_i64(e[GAUGE_HELD], 0),
 		.suspended = decode_i64(e[GAUGE_SUSPENDED], 0),
 	};
 	decode_text(e[GAUGE_OLDEST_WAITING], ret->oldest_waiting, sizeof(ret->oldest_waiting));

@@ -99,6 +99,7 @@ struct queue_gauges {
 	int64_t due_count;       /* ZCARD due */
 	int64_t foreign;         /* of the pending ones: under consumers that are not xackd's */
 	int64_t suspended;       /* of the parked ones: put back because their job is suspended; only when asked for */
+	int64_t held;            /* of the parked ones: because their job is at a limit; they have no due time */
 	int64_t due_now;         /* of them due already */
 	int64_t next_due_in_ms;  /* -1 = none; ≤ 0: due now */
 	int64_t later;           /* delayed entries; -1: Redis cannot tell */

@@ -87,6 +87,7 @@ static int read_explanation(const redisReply *reply, const char *id, struct expl
 		.paused = decode_i64(e[WHERE_PAUSED], 0) == 1,
 		.redis_now_ms = decode_i64(e[WHERE_NOW], 0),
 	};
+	x->held = limit_held_by(&x->due_ms);
 	decode_text(e[WHERE_CONSUMER], x->consumer, sizeof(x->consumer));
 	decode_text(e[WHERE_DEAD_ID], x->dead_id, sizeof(x->dead_id));
 	(void)decode_id(e[WHERE_ENTRY_ID], x->entry_id);
@@ -200,6 +201,7 @@ static int read_parked(const redisReply *reply, struct parked_page *page)
 		struct parked_row *row = &page->rows[page->count++];
 		decode_text(from->element[PARKED_ID], row->id, sizeof(row->id));
 		row->due_ms = decode_i64(from->element[PARKED_DUE], 0);
+		row->held = limit_held_by(&row->due_ms);
 		row->delivery = decode_i64(from->element[PARKED_DELIVERY], 0);
 		row->given = decode_i64(from->element[PARKED_GIVEN], 0);
 		r = decode_copy(from->element[PARKED_NOTE], &row->note);

@@ -3,6 +3,7 @@
 
 #include "domain/result.h"
 #include "redis/admin.h"
+#include "redis/limit.h"
 
 /* XADD with these pairs; the new ID. */
 MUST_CHECK int desk_add(struct connection *c, const struct queue_keys *k, const struct entry_pair *pairs, size_t n, char ret_id[ENTRY_ID_SIZE], struct redis_error *ret_error);
@@ -36,6 +37,7 @@ struct explanation {
 	int64_t given;
 	int64_t idle_ms;    /* -1 */
 	int64_t due_ms;     /* PARKED and LATER, -1 = none */
+	enum held_by held;  /* PARKED, and why it has no due time */
 	char *note;         /* JSON of the last failure, NULL; owned */
 	char dead_id[ENTRY_ID_SIZE];
 	char entry_id[ENTRY_ID_SIZE]; /* it was delayed, and this is its ID since it was due (all else is told of that); else "" */
@@ -107,7 +109,7 @@ MUST_CHECK int desk_cancel_later(struct connection *c, const struct queue_keys *
  * consumers' clients by CLIENT LIST … (done inside, best effort). */
 MUST_CHECK int desk_pause(struct connection *c, const struct queue_keys *k, bool paused, bool *ret_changed, struct redis_error *ret_error);
 /* One page of parked entries in due order, at most max; with their pairs where these are asked for, then a few large ones end the page. */
-struct parked_row { char id[ENTRY_ID_SIZE]; int64_t due_ms; int64_t delivery; int64_t given; char *note; struct entry entry; };
+struct parked_row { char id[ENTRY_ID_SIZE]; int64_t due_ms; /* -1 = held */ enum held_by held; int64_t delivery; int64_t given; char *note; struct entry entry; };
 struct parked_page { struct parked_row *rows; size_t count; bool more; int64_t redis_now_ms; };
 void parked_page_done(struct parked_page *p);
 MUST_CHECK int desk_parked_page(struct connection *c, const struct queue_keys *k, int64_t offset, int64_t max, bool with_pairs, struct parked_page *ret, struct redis_error *ret_error);

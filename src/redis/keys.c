@@ -32,6 +32,14 @@ static char *make(const char *stream, const char *group, const char *last)
 	return buf_take(&b);
 }
 
+char *queue_job_key(const char *stream, const char *group, const char *what, const char *job)
+{
+	AUTO_BUF last = { 0 };
+
+	buf_addf(&last, "%s:%s", what, job);
+	return last.failed ? NULL : make(stream, group, last.p);
+}
+
 int queue_keys_init(struct queue_keys *k, const char *stream, const char *group)
 {
 	*k = (struct queue_keys){

@@ -23,6 +23,9 @@ struct queue_keys {
 	char *promoted;
 };
 
+/* The name of a key that a queue has for one of its jobs; malloc'ed, NULL: no memory. */
+char *queue_job_key(const char *stream, const char *group, const char *what, const char *job);
+
 #define XACKD_PARKED "xackd:parked"
 
 /* 0 or -ENOMEM. */

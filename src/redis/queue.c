@@ -120,30 +120,38 @@ static int read_paused(const struct redisReply *reply, size_t n, struct entry_li
 int queue_parse_read(struct connection *conn, struct redisReply *reply, const struct queue_keys *const *keys, size_t n,
 		     struct entry_list *ret_list, struct redis_error *ret_error)
 {
-	struct entry_list list = { 0 };
-	bool copy;
-
-	*ret_list = list;
+	*ret_list = (struct entry_list){ 0 };
 	int r = decode_check(reply, ret_error);
 	if (r < 0)
 		return r;
-	if (reply->type == REDIS_REPLY_NIL)
-		return 0;
-	if (!decode_is_array(reply, 0))
-		return decode_odd("XREADGROUP", ret_error);
-	if (reply->elements > 0 && reply->element[0]->type == REDIS_REPLY_INTEGER) {
+	if (decode_is_array(reply, 1) && reply->element[0]->type == REDIS_REPLY_INTEGER) {
 		r = read_paused(reply, n, ret_list);
 		return r < 0 ? failed(r, "the fetch script", ret_error) : 0;
 	}
+	return queue_parse_read_in(conn, reply, reply, keys, n, ret_list, ret_error);
+}
+
+int queue_parse_read_in(struct connection *conn, struct redisReply *reply, const struct redisReply *part, const struct queue_keys *const *keys,
+			size_t n, struct entry_list *ret_list, struct redis_error *ret_error)
+{
+	struct entry_list list = { 0 };
+	int r = 0;
+	bool copy;
+
+	*ret_list = list;
+	if (part->type == REDIS_REPLY_NIL)
+		return 0;
+	if (!decode_is_array(part, 0))
+		return decode_odd("XREADGROUP", ret_error);
 	struct backing *backing = backing_take(conn, reply, &copy);
 	if (!backing && !copy)
 		return no_memory(ret_error);
-	for (size_t i = 0; r == 0 && i < reply->elements; i++) {
+	for (size_t i = 0; r == 0 && i < part->elements; i++) {
 		size_t queue;
-		if (!decode_is_array(reply->element[i], 2) || !find_queue(decode_bytes(reply->element[i]->element[0]), keys, n, &queue))
+		if (!decode_is_array(part->element[i], 2) || !find_queue(decode_bytes(part->element[i]->element[0]), keys, n, &queue))
 			r = -EPROTO;
 		else
-			r = read_stream(reply->element[i], queue, backing, &list);
+			r = read_stream(part->element[i], queue, backing, &list);
 	}
 	backing_drop(backing);
 	if (r < 0) {
@@ -254,11 +262,14 @@ void take_answer_done(struct take_answer *a)
 
 /* ---- the lease ---- */
 
-void queue_build_renew(struct command *c, const struct queue_keys *k, const char *me, const char *id, int64_t delivery, int64_t lease_ms)
+void queue_build_renew(struct command *c, const struct queue_keys *k, const char *me, const char *id, int64_t delivery, int64_t lease_ms,
+		       const char *running)
 {
-	command_script(c, "renew", 2);
+	command_script(c, "renew", running ? 3 : 2);
 	command_text(c, k->stream);
 	command_text(c, k->due);
+	if (running)
+		command_text(c, running);
 	command_text(c, k->group);
 	command_text(c, me);
 	command_text(c, id);

@@ -32,6 +32,10 @@ void entry_list_done(struct entry_list *l); /* frees entries still inside */
 MUST_CHECK int queue_parse_read(struct connection *conn, struct redisReply *reply, const struct queue_keys *const *keys, size_t n,
 				struct entry_list *ret_list, struct redis_error *ret_error);
 
+/* The same of a part of a reply, which is taken whole (NIL: an empty list). */
+MUST_CHECK int queue_parse_read_in(struct connection *conn, struct redisReply *reply, const struct redisReply *part, const struct queue_keys *const *keys,
+				   size_t n, struct entry_list *ret_list, struct redis_error *ret_error);
+
 /* ---- take: due retries ---- */
 void queue_build_take(struct command *c, const struct queue_keys *k, const char *me, int64_t count);
 struct take_answer {
@@ -127,7 +131,8 @@ void queue_build_paused(struct command *c, const struct queue_keys *k);
 enum renew_result { RENEWED, RENEW_LOST, RENEW_GONE /* acknowledged by someone */ };
 /* Resets idle, only if still mine by ID and delivery. Of a deleted entry, whose row XCLAIM would purge, a due time of now + lease says that its
  * owner lives (the sweep respects it, take ignores it); *ret_payload_gone tells. */
-void queue_build_renew(struct command *c, const struct queue_keys *k, const char *me, const char *id, int64_t delivery, int64_t lease_ms);
+void queue_build_renew(struct command *c, const struct queue_keys *k, const char *me, const char *id, int64_t delivery, int64_t lease_ms,
+		       const char *running /* key of the slot that is renewed with it, or NULL */);
 MUST_CHECK int queue_parse_renew(struct redisReply *reply, enum renew_result *ret, bool *ret_payload_gone, struct redis_error *ret_error);
 
 /* ---- after a reconnect ---- */

@@ -259,6 +259,11 @@ static int64_t running_of(const struct queue_gauges *g)
 	return g->pending > g->parked ? g->pending - g->parked : 0;
 }
 
+static int64_t held_of(const struct queue_gauges *g)
+{
+	return g->held;
+}
+
 static int64_t parked_of(const struct queue_gauges *g)
 {
 	return g->parked;
@@ -312,6 +317,7 @@ static const struct {
 	{ "xackd_queue_running", "Entries in the hands of workers, on all hosts.", running_of, false },
 	{ "xackd_queue_parked", "Entries that wait for a retry.", parked_of, false },
 	{ "xackd_queue_due", "Of the parked ones: those whose time has come.", due_of, false },
+	{ "xackd_queue_held", "Of the parked ones: those that wait because their job is at a limit.", held_of, false },
 	{ "xackd_queue_later", "Entries that were added for later and are not due yet.", later_of, false },
 	{ "xackd_queue_dead_letters", "Dead letters that are kept.", dead_of, false },
 	{ "xackd_queue_paused", "1 while the queue is paused.", paused_of, false },

@@ -67,7 +67,7 @@ static int64_t fitting(struct worker *w)
 	const struct queue *def = w->queues[0].def;
 	int64_t fit = AHEAD_MAX;
 
-	if (w->queue_count != 1)
+	if (w->queue_count != 1 || def->limited) /* who waits for a limit is not held by a worker */
 		return 1;
 	for (size_t i = 0; i < def->job_count; i++) {
 		const struct pace *p = &w->paces[def->jobs[i]->index];

@@ -36,6 +36,7 @@ static enum cancel_result end_run(struct worker *w, struct run *r, const struct 
 	case RUN_HANDLER:
 		handler_stop(w->handler, kind_of(c), r->job->kill_grace_ms);
 		return CANCEL_ENDING;
+	case RUN_ADMITTING: /* asks whether it may start: if not, it is parked in a moment */
 	case RUN_NONE:
 	case RUN_SETTLING:
 		break;

@@ -16,6 +16,7 @@ enum {
 	TAKES_IN_A_ROW = 3,
 	PAUSED_AGAIN_MS = 1000,
 	NAP_MS = 500,
+	NAP_LIMITED_MS = 100,           /* whoever leaves a job at its limit says so in the scoreboard */
 };
 
 static void on_nap(struct ev_loop *loop, ev_timer *timer, int events)
@@ -35,10 +36,14 @@ int fetch_init(struct worker *w)
 
 static void nap(struct worker *w)
 {
+	int64_t now = clock_mono_ms();
+	int64_t left = limits_open_mono_ms(w, now) - now;
+	int64_t wait = left > NAP_MS * 100 ? NAP_MS : left < NAP_LIMITED_MS ? left : NAP_LIMITED_MS;
+
 	worker_set_state(w, WORKER_PAUSED);
 	ev_timer_stop(w->loop, &w->nap);
 	ev_now_update(w->loop);
-	ev_timer_set(&w->nap, NAP_MS / 1000., 0.);
+	ev_timer_set(&w->nap, (double)wait / 1000., 0.);
 	ev_timer_start(w->loop, &w->nap);
 }
 
@@ -264,7 +269,11 @@ static void on_read(void *user, struct redisReply *reply)
 
 	if (!link_answered(w, reply))
 		return;
-	if (queue_parse_read(w->conn, reply, w->asked_keys, w->asked_count, &list, &error) < 0) {
+	bool limited = w->asked_limited, empty = false;
+	w->asked_limited = false;
+	int failed = limited ? limits_parse_read(w, w->read_queues[0], reply, &list, &empty, &error) :
+			       queue_parse_read(w->conn, reply, w->asked_keys, w->asked_count, &list, &error);
+	if (failed < 0) {
 		read_refused(w, &error);
 	} else {
 		int64_t waited = clock_mono_ms() - w->read_mono_ms;
@@ -274,6 +283,7 @@ static void on_read(void *user, struct redisReply *reply)
 		if (w->read_more)
 			window_read_done(w, list.count);
 		w->script_was_empty = w->asked_script && list.count == 0;
+		w->limited_was_empty = empty;
 		for (size_t i = 0; i < list.paused_count; i++)
 			w->read_queues[list.paused[i]]->paused_until_mono_ms = clock_mono_ms() + PAUSED_AGAIN_MS;
 		free(TAKE(list.paused));
@@ -281,7 +291,7 @@ static void on_read(void *user, struct redisReply *reply)
 			note_delivered(w, &list);
 			if (w->read_more || !paused_ask(w, &list, waited))
 				fetch_arrived(w, &list);
-		} else if (!w->asked_script && waited < w->read_block_ms - 100) {
+		} else if (!w->asked_script && !limited && waited < w->read_block_ms - 100) {
 			ended_early(w);
 		}
 	}
@@ -352,6 +362,16 @@ static bool any_due(struct worker *w, int64_t now)
 	return false;
 }
 
+/* Not while it is at its limit, and without waiting: what the script reads may start. */
+static void read_limited(struct worker *w, struct work_queue *q, int64_t count)
+{
+	w->asked_limited = true;
+	w->read_count = count;
+	w->read_block_ms = -1;
+	limits_build_read(w, q, count);
+	link_ask(w, CONNECTION_DEFAULT_TIMEOUT, true, on_read, w);
+}
+
 static void read_new(struct worker *w, size_t n, int64_t now)
 {
 	KILL_POINT("fetch.before");
@@ -365,7 +385,15 @@ static void read_new(struct worker *w, size_t n, int64_t now)
 		return;
 	}
 	w->script_was_empty = false;
+	bool by_limit = n == 1 && limits_read_wanted(w, w->read_queues[0]);
 	int64_t many = window_want(w);
+	if (by_limit && !w->limited_was_empty) {
+		read_limited(w, w->read_queues[0], many > 0 ? many : 1);
+		return;
+	}
+	w->limited_was_empty = false;
+	if (by_limit)
+		many = 0; /* what comes must ask, one by one */
 	w->read_count = many > 0 ? many : ahead_want(w);
 	/* Several are only taken if they are there already: who waits for a producer leaves the next one to its neighbour. */
 	w->read_block_ms = (w->read_count > 1 && many == 0) || any_due(w, now) ? -1 : block_ms(w, n, now);
@@ -384,6 +412,10 @@ void fetch_more(struct worker *w, struct work_queue *q, int64_t count, int64_t w
 	w->asked_script = false;
 	w->read_more = true;
 	w->read_mono_ms = clock_mono_ms();
+	if (limits_read_wanted(w, q)) {
+		read_limited(w, q, count);
+		return;
+	}
 	w->read_block_ms = wait_ms;
 	w->read_count = count;
 	queue_build_read(&w->cmd, w->read_keys, 1, w->consumer, count, wait_ms);
@@ -400,6 +432,8 @@ void fetch_next(struct worker *w)
 	if (take_due(w, now))
 		return;
 	size_t n = choose(w, now);
+	if (n == 1 && !w->limited_was_empty && limits_read_wanted(w, w->read_queues[0]) && !limits_claim(w, w->read_queues[0], now))
+		n = 0;
 	if (n > 0) {
 		read_new(w, n, now);
 		return;

@@ -130,6 +130,8 @@ static int setup(struct worker *w)
 	put_back_init(w);
 	r = speak_init(w);
 	if (r == 0)
+		r = limits_init(w);
+	if (r == 0)
 		r = ahead_init(w);
 	if (r == 0)
 		r = stop_init(w);
@@ -178,6 +180,7 @@ static void teardown(struct worker *w)
 	result_done(&w->the_run.result);
 	acks_done(w);
 	ahead_done(w);
+	limits_done(w);
 	entry_list_done(&w->surplus);
 	for (size_t i = 0; i < w->queue_count; i++)
 		queue_keys_done(&w->queues[i].keys);

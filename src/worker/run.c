@@ -122,8 +122,13 @@ static bool settled_at_once(struct worker *w, struct run *r)
 		settle_without_run(w, r, VERDICT_RELEASE, REASON_SPAWN, "its job is suspended on this host");
 		return true;
 	}
-	suspend_claim(w, r->job, &r->probe);
 	return false;
+}
+
+void run_give_back(struct worker *w, int64_t delay_ms)
+{
+	w->run->outcome = (struct outcome){ .verdict = VERDICT_RELEASE, .code = -1, .delay_ms = delay_ms };
+	settle_decide(w, w->run);
 }
 
 /* ---- the run ---- */
@@ -189,6 +194,18 @@ void run_begin(struct worker *w, struct work_queue *q, struct entry *entry, int6
 	worker_set_state(w, WORKER_BUSY);
 	if (settled_at_once(w, r))
 		return;
+	if (limits_must_ask(w, r))
+		r->stage = RUN_ADMITTING; /* the next step asks */
+	else
+		run_admitted(w);
+}
+
+void run_admitted(struct worker *w)
+{
+	struct run *r = w->run;
+
+	r->stage = RUN_CHECKING;
+	suspend_claim(w, r->job, &r->probe);
 	if (was_frozen(w))
 		return; /* stays CHECKING: the next step asks whether the lease is still ours */
 	start_handler(w, r);
@@ -221,7 +238,7 @@ static void lease_is_lost(struct worker *w, struct run *r)
 		return;
 	r->lease_lost = true;
 	speak_lease_lost(w, r, NULL, 0);
-	if (r->stage == RUN_CHECKING || r->stage == RUN_WAITING) {
+	if (r->stage == RUN_ADMITTING || r->stage == RUN_CHECKING || r->stage == RUN_WAITING) {
 		run_clear(w); /* another has it: it never started here */
 		return;
 	}
@@ -280,7 +297,8 @@ void run_check_lease(struct worker *w)
 	w->boot_minus_mono_ms = clock_boot_ms() - clock_mono_ms();
 	KILL_POINT("renew.before");
 	w->renew_boot_ms = clock_boot_ms();
-	queue_build_renew(&w->cmd, &r->queue->keys, w->consumer, r->entry.id, r->entry.delivery, r->queue->def->lease_ms);
+	queue_build_renew(&w->cmd, &r->queue->keys, w->consumer, r->entry.id, r->entry.delivery, r->queue->def->lease_ms,
+				  limits_running_key(w, r));
 	link_ask(w, CONNECTION_DEFAULT_TIMEOUT, true, on_renew, w);
 }
 

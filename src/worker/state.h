@@ -19,6 +19,7 @@
 #include "ipc/scoreboard.h"
 #include "log/event.h"
 #include "redis/connection.h"
+#include "redis/limit.h"
 #include "redis/queue.h"
 
 /* A queue of this worker's pool. */
@@ -35,6 +36,7 @@ struct work_queue {
 
 enum run_stage {
 	RUN_NONE,
+	RUN_ADMITTING, /* may it start? Its job has limits */
 	RUN_CHECKING, /* the lease is in doubt (we were frozen): renew before the handler starts */
 	RUN_HANDLER,
 	RUN_SETTLING,
@@ -203,6 +205,8 @@ struct worker {
 	size_t asked_count;          /* queues in the read that is under way */
 	struct work_queue *asked_queue; /* of the take that is under way */
 	bool asked_script;           /* the read under way is the script */
+	bool asked_limited;          /* … is the script admit: one queue of a job with limits */
+	bool limited_was_empty;      /* it found nothing: the next read waits */
 	bool script_was_empty;
 	bool read_more;              /* the read under way is for the process that has some already */
 	int64_t read_mono_ms, read_block_ms, read_count;
@@ -240,6 +244,13 @@ struct worker {
 	bool thawed;                 /* SIGCONT or a suspended machine: what was delivered may be another's by now */
 	int64_t boot_minus_mono_ms;
 	ev_signal sig_cont;
+
+	/* limits.c */
+	struct limit *limits;        /* by job; NULL: none has any */
+	struct {
+		const struct job *job; /* of whose handlers we are one; NULL: none with a limit */
+		struct work_queue *queue;
+	} slot_of;
 
 	/* window.c */
 	struct window window;
@@ -319,6 +330,8 @@ bool run_last_was_lost(const struct entry *e); /* its note says so */
 void run_show(struct worker *w, const struct run *r); /* in the slot */
 void run_check_lease(struct worker *w);  /* stage CHECKING, or the renewal of a running handler */
 void run_renewed_timer(struct worker *w);
+void run_admitted(struct worker *w);     /* stage ADMITTING is over: it starts, if the lease is still ours */
+void run_give_back(struct worker *w, int64_t delay_ms); /* what has not started */
 /* It has given a result: kept, if it is a success of a job that keeps them. Takes what it keeps. */
 void run_take_result(struct run *r, struct result *result);
 void run_clear(struct worker *w); /* nothing is in our hands but acknowledgements */
@@ -413,6 +426,21 @@ void suspend_claim(struct worker *w, const struct job *job, bool *ret_probe);
 void suspend_started(struct worker *w, struct run *r);
 void suspend_ended(struct worker *w, struct run *r);
 enum { SUSPEND_PARK_MS = 15 * 1000 }; /* how long entries of a suspended job are put aside: the longest probe interval */
+
+/* limits.c: jobs with limits over all hosts. */
+MUST_CHECK int limits_init(struct worker *w);
+void limits_done(struct worker *w);
+bool limits_job_closed(struct worker *w, const struct job *job, int64_t now_mono_ms); /* it is at a limit, as far as this host knows */
+int64_t limits_open_mono_ms(struct worker *w, int64_t now_mono_ms); /* when one that is closed is looked at again; INT64_MAX: none is closed */
+bool limits_must_ask(const struct worker *w, const struct run *r); /* before it starts: stage ADMITTING */
+void limits_admit(struct worker *w);
+bool limits_leave(struct worker *w); /* true: a slot that we do not need any more is being given back */
+const char *limits_running_key(const struct worker *w, const struct run *r); /* of the slot that it runs in, or NULL */
+bool limits_read_wanted(const struct worker *w, const struct work_queue *q); /* new entries come by the script */
+bool limits_claim(struct worker *w, const struct work_queue *q, int64_t now_mono_ms); /* false: another worker asks */
+void limits_build_read(struct worker *w, const struct work_queue *q, int64_t count);
+MUST_CHECK int limits_parse_read(struct worker *w, struct work_queue *q, struct redisReply *reply, struct entry_list *ret_list, bool *ret_empty,
+				 struct redis_error *ret_error);
 
 /* speak.c */
 struct event_about speak_about(const struct worker *w, const struct run *r);

@@ -78,6 +78,14 @@ static void step(struct worker *w)
 				window_begin(w);
 		}
 		return;
+	case RUN_ADMITTING:
+		if (w->stopping) {
+			run_give_back(w, 0);
+			w->step_again = true;
+		} else {
+			limits_admit(w);
+		}
+		return;
 	case RUN_CHECKING:
 		run_check_lease(w);
 		return;
@@ -110,6 +118,8 @@ void worker_next(struct worker *w)
 		return;
 	}
 	acks_send(w, w->stopping);
+	if (limits_leave(w))
+		return; /* behind the XACKs, in one write */
 	if (!w->stopping && !acks_awaited(w))
 		fetch_next(w); /* when there is nothing to fetch, the loop writes the XACKs as soon as it waits */
 }

@@ -19,12 +19,13 @@ static bool suspended(struct worker *w, const struct job *job)
 	return atomic_load(&board_job(w->board, job->index)->suspended) != SUSPENDED_NOT;
 }
 
-/* A queue all of whose jobs are suspended is not read until a probe is due. */
+/* A queue all of whose jobs are suspended, or at a limit, is not read until a probe is due. */
 bool suspend_queue_blocked(struct worker *w, const struct work_queue *q, int64_t now_mono_ms)
 {
 	for (size_t i = 0; i < q->def->job_count; i++) {
 		const struct job_state *s = board_job(w->board, q->def->jobs[i]->index);
-		if (atomic_load(&s->suspended) == SUSPENDED_NOT || atomic_load(&s->probe_mono_ms) <= now_mono_ms)
+		bool set_aside = atomic_load(&s->suspended) != SUSPENDED_NOT && atomic_load(&s->probe_mono_ms) > now_mono_ms;
+		if (!set_aside && !limits_job_closed(w, q->def->jobs[i], now_mono_ms))
 			return false;
 	}
 	return true;

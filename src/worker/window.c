@@ -196,7 +196,8 @@ void window_renew(struct worker *w)
 	win->renew_boot_ms = clock_boot_ms();
 	for (size_t i = 0; i < win->count && w->link_epoch == epoch && link_ready(w); i++) {
 		const struct run *r = &win->runs[i];
-		queue_build_renew(&w->cmd, &r->queue->keys, w->consumer, r->entry.id, r->entry.delivery, r->queue->def->lease_ms);
+		queue_build_renew(&w->cmd, &r->queue->keys, w->consumer, r->entry.id, r->entry.delivery, r->queue->def->lease_ms,
+				  limits_running_key(w, r));
 		link_ask(w, CONNECTION_DEFAULT_TIMEOUT, i + 1 == win->count, on_renewed, w);
 	}
 }
@@ -363,7 +364,7 @@ static void next_of_batch(struct worker *w, int64_t now)
 		return;
 	}
 	wait = wait < lease ? wait : lease;
-	if (more > 0 && (wait > 0 || win->poll_at_mono_ms == 0)) {
+	if (more > 0 && (win->poll_at_mono_ms == 0 || (wait > 0 && win->job->rate.count == 0))) { /* a rate is asked once, and does not wait */
 		fetch_more(w, win->queue, more, wait > GATHER_TURN_MS ? GATHER_TURN_MS : wait > 0 ? wait : -1);
 		return;
 	}

@@ -313,6 +313,28 @@ def scene_retain(s):
     s.wait_there()
 
 
+def scene_limited(s):
+    """One at once, and two workers that wait in a read."""
+    s.start(jobs={"work": {"concurrency": 1}})
+    s.until_there(lambda: s.add("slow", "ok", "fail"), 1)
+
+
+def scene_held(s):
+    """What waits for the only slot."""
+    s.start(jobs={"work": {"concurrency": 1}})
+    s.add("gate")
+    s.box.wait_runs(1)
+    s.add("ok")
+    s.wait_there()
+
+
+def scene_slots(s):
+    """The first life of a daemon whose job has a limit."""
+    s.add("ok", "fail")
+    s.start(ready=False, jobs={"work": {"concurrency": 1}})
+    s.wait_there()
+
+
 def scene_suspended(s):
     """The handler's folder is missing at first."""
     missing = s.box.path("folder")

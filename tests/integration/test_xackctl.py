@@ -18,7 +18,7 @@ from harness import PARKED, SLOW, XACKCTL, flat, wait_until
 
 UNKNOWN = "1700000000000-0"
 QUEUE_KEYS = {"stream", "group", "jobs", "length", "waiting", "running", "parked", "later", "dead", "oldest_waiting_ms",
-              "oldest_running_ms", "paused", "suspended"}
+              "oldest_running_ms", "paused", "suspended", "held"}
 NUMBERS = itertools.count(1000000)  # a dead letter's ID is never an entry's
 DEAD_KEYS = {"dead_id", "id", "job", "reason", "detail", "attempts", "exit", "signal", "stderr", "at_ms", "fields"}
 
@@ -373,7 +373,7 @@ def test_retries_in_due_order(desk):
     soon = desk.parked(due_in_ms=60000, note={"reason": "exit", "detail": "exit 3"}, fields={"user": "anna"})
     rows = desk.json("retries")
     assert [row["id"] for row in rows] == [soon, late]
-    assert rows[0].keys() == {"id", "stream", "group", "job", "attempt", "due_ms", "due_in_ms", "reason", "detail", "last_failure"}
+    assert rows[0].keys() == {"id", "stream", "group", "job", "attempt", "due_ms", "due_in_ms", "held_by", "reason", "detail", "last_failure"}
     assert (rows[0]["job"], rows[0]["attempt"], rows[0]["reason"]) == ("work", 1, "exit") and 0 < rows[0]["due_in_ms"] <= 60000
     assert [row["id"] for row in desk.json("retries", "--reason", "timeout")] == [late]
     assert [row["id"] for row in desk.json("retries", "--match", "user=^an+a$")] == [soon]

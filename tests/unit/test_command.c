@@ -89,7 +89,8 @@ static void test_names(void **state)
 					     "rebuild_due", "due_suspended", "janitor", "explain", "requeue", "purge", "parked", "retry",
 					     "pause", "dead_find", "dead_put", "cancel_waiting", "newest", "trim",
 					     "replay_begin", "replay_look", "replay_step", "keep", "cron_see", "cron_fire",
-					     "enqueue", "promote", "rebuild_later", "later", "cancel_later" };
+					     "enqueue", "promote", "rebuild_later", "later", "cancel_later",
+					     "admit", "leave", "limits" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)

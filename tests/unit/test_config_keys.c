@@ -62,6 +62,9 @@ static void test_defaults(void **state)
 	assert_int_equal(job->success, SUCCESS_EACH);
 	assert_int_equal(job->dead_maxlen, 0);
 	assert_int_equal(job->start, START_BEGIN);
+	assert_int_equal(job->concurrency, 0);
+	assert_int_equal(job->rate.count, 0);
+	assert_false(l.config->queues[0].limited);
 }
 
 static void test_values(void **state)
@@ -77,7 +80,7 @@ static void test_values(void **state)
 		"    limits: { memory: 512M, cpu: 1500ms, files: 256, processes: 64 }\n"
 		"    dead: { maxlen: 10 }\n    retry: { jitter: 0, max: 2h, backoff: linear }\n"
 		"    env: { A: 1, B: yes, C: '' }\n    match: { n: 5, 'm x': \"a\\tb\" }\n    weight: 3\n    "
-		"mode: exec\n");
+		"mode: exec\n    concurrency: 3\n    rate: 90/m\n");
 	const struct job *job = &l.config->jobs[0];
 
 	(void)state;
@@ -95,6 +98,10 @@ static void test_values(void **state)
 	assert_int_equal(l.config->drain_timeout_ms, 0);
 	assert_int_equal(l.config->pools[0].workers, 7);
 	assert_int_equal(job->success, SUCCESS_SUMMARY);
+	assert_int_equal(job->concurrency, 3);
+	assert_int_equal(job->rate.count, 90);
+	assert_int_equal(job->rate.period_ms, 60000);
+	assert_true(l.config->queues[0].limited);
 	assert_string_equal(job->stream, "x{tag}y");
 	assert_int_equal(job->exec_count, 6);
 	assert_string_equal(job->exec[0], "/conf/bin/run");
@@ -233,8 +240,11 @@ static void test_unknown_keys(void **state)
 		  "main.yaml:4:5: jobs.a.max_attempts: unknown key (max_attempts belongs into retry:)\n" },
 		{ JOB "zzz: 5", "main.yaml:4:5: jobs.a.zzz: unknown key\n" },
 		{ JOB "retain: {}", "main.yaml:4:13: jobs.a.retain: must be all, acked, { age: DURATION } or { maxlen: NUMBER }\n" },
-		{ JOB "concurrency: 5",
-		  "main.yaml:4:5: jobs.a.concurrency: is not supported in this version\n" },
+		{ JOB "concurrency: -1", "main.yaml:4:18: jobs.a.concurrency: must be 0 to 10000, not \"-1\"\n" },
+		{ JOB "rate: 10", "main.yaml:4:11: jobs.a.rate: \"10\" has no unit of time (write 10/s, or with /m, /h)\n" },
+		{ JOB "rate: 0/s",
+		  "main.yaml:4:11: jobs.a.rate: must be 1 to 1000000 in a second, minute or hour, not \"0/s\" (0 for no limit)\n" },
+		{ JOB "rate: 10/d", "main.yaml:4:11: jobs.a.rate: \"10/d\" is not a rate (such as 10/s, 600/m, 5000/h or 0)\n" },
 		{ JOB "retry: { atempts: 1, inital: 2s }",
 		  "main.yaml:4:14: jobs.a.retry.atempts: unknown key\n"
 		  "main.yaml:4:26: jobs.a.retry.inital: unknown key (did you mean initial?)\n" },

@@ -147,6 +147,35 @@ static void test_duration_text(void **state)
 	}
 }
 
+static void test_rate(void **state)
+{
+	(void)state;
+	static const struct {
+		struct bytes text;
+		int result;
+		int64_t count, period_ms;
+	} rows[] = {
+		{ BYTES("0"), 0, 0, 0 },           { BYTES("10/s"), 0, 10, 1000 },    { BYTES("1/h"), 0, 1, 3600000 },
+		{ BYTES("600/m"), 0, 600, 60000 }, { BYTES("1000000/s"), 0, 1000000, 1000 },
+		{ BYTES("0/s"), -ERANGE, 0, 0 },   { BYTES("-1/s"), -ERANGE, 0, 0 },  { BYTES("1000001/s"), -ERANGE, 0, 0 },
+		{ BYTES("99999999999999999999/s"), -ERANGE, 0, 0 },
+		{ BYTES("10"), -EINVAL, 0, 0 },    { BYTES("/s"), -EINVAL, 0, 0 },    { BYTES("10/"), -EINVAL, 0, 0 },
+		{ BYTES("10/S"), -EINVAL, 0, 0 },  { BYTES("10/d"), -EINVAL, 0, 0 },  { BYTES("10 /s"), -EINVAL, 0, 0 },
+		{ BYTES("1.5/s"), -EINVAL, 0, 0 }, { BYTES("10/s/s"), -EINVAL, 0, 0 }, { BYTES(""), -EINVAL, 0, 0 },
+		{ { NULL, 0 }, -EINVAL, 0, 0 },    { BYTES("10/s\0"), -EINVAL, 0, 0 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char text[NUM_DURATION_SIZE];
+		int64_t count = -1, period_ms = -1;
+		assert_int_equal(num_rate(rows[i].text, &count, &period_ms), rows[i].result);
+		if (rows[i].result != 0)
+			continue;
+		assert_int_equal(count, rows[i].count);
+		assert_int_equal(period_ms, rows[i].period_ms);
+		assert_true(bytes_eq(bytes_of(num_rate_text(count, period_ms, text)), rows[i].text));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +183,7 @@ int main(void)
 		cmocka_unit_test(test_text),    cmocka_unit_test(test_seconds),
 		cmocka_unit_test(test_decimal), cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_size),    cmocka_unit_test(test_duration_text),
+		cmocka_unit_test(test_rate),
 	};
 	return RUN_GROUP(tests);
 }
