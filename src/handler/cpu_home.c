@@ -37,11 +37,12 @@ static void leave(struct cpu_home *h)
 
 void cpu_home_keep(struct cpu_home *h, bool keep)
 {
-	if (h->kept == keep)
+	if (h->wanted == keep)
 		return;
+	h->wanted = keep;
 	if (keep)
 		go_home(h);
-	else
+	else if (h->kept)
 		leave(h);
 }
 

@@ -10,7 +10,8 @@
 struct cpu_home {
 	size_t number;  /* of this worker among those of its daemon */
 	size_t workers; /* of the daemon */
-	bool kept;
+	bool wanted;
+	bool kept;      /* wanted, and possible */
 	cpu_set_t all;  /* while kept: where this process could run before */
 };
 
