@@ -6,6 +6,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
+import redis_private  # noqa: E402
 
 
 def pytest_configure(config):
@@ -34,3 +35,22 @@ def box():
         problems = world.close()
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)
+
+
+# ---- for tests of the scripts: a Redis for a module, an empty queue for each test ----
+
+@pytest.fixture(scope="module")
+def server():
+    private = redis_private.PrivateRedis()
+    yield private
+    private.close()
+
+
+@pytest.fixture
+def q(server):
+    server.client.flushall()
+    server.client.config_set("maxmemory", 0)
+    queue = redis_private.Queue(server.client)
+    queue.group()
+    yield queue
+    server.client.config_set("maxmemory", 0)

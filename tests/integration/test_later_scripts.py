@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from redis_private import Queue, parts_of_id
-from test_scripts import explain, full, note_of, q, server  # noqa: F401 (q and server are fixtures)
+from test_scripts import explain, full, note_of
 
 ODD = [b"", b"\0\r\n\xff", b"\xc3\x28", b"", b"twice", b"1", b"twice", b"2"]
 

@@ -3,30 +3,18 @@ is lost, leaked, or given twice."""
 import pytest
 import redis
 
-from redis_private import PARKED, TAKEN, PrivateRedis, Queue
+from redis_private import PARKED, TAKEN
 
 ME, OTHER, THIRD = ("h%d/default/0/00112233445566%s" % (n, x) for n, x in ((1, "aa"), (2, "bb"), (3, "cc")))
 BAND = 8 * 10**15 + 42 * 2
 MAY, FULL, EARLY, STALE, GONE, DELETED, PAUSED = range(7)
 
 
-@pytest.fixture(scope="module")
-def server():
-    private = PrivateRedis()
-    yield private
-    private.close()
-
-
 @pytest.fixture
-def q(server):
-    server.client.config_set("maxmemory", 0)
-    server.client.flushall()
-    queue = Queue(server.client)
+def q(q):
     for what in ("running", "starts"):
-        queue.key[what] = "xackd:{q}:{q}jobs:g:%s:job" % what
-    queue.group()
-    yield queue
-    server.client.config_set("maxmemory", 0)
+        q.key[what] = "xackd:{q}:{q}jobs:g:%s:job" % what
+    return q
 
 
 def admit(q, me, i="", delivery=1, most=0, starts=0, period=1000, lease=60000, alone=0):

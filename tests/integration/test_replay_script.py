@@ -4,28 +4,11 @@ import time
 import pytest
 import redis
 
-from redis_private import PARKED, PrivateRedis, Queue
+from redis_private import PARKED, Queue
 from test_scripts import NOTE, add, full, mine
 
 ME, OTHER = "h1/default/0/00112233445566aa", "h2/default/0/00112233445566bb"
 LIFE = 1 << 50  # a delivery number above this is none of a first life
-
-
-@pytest.fixture(scope="module")
-def server():
-    private = PrivateRedis()
-    yield private
-    private.close()
-
-
-@pytest.fixture
-def q(server):
-    server.client.flushall()
-    server.client.config_set("maxmemory", 0)
-    queue = Queue(server.client)
-    queue.group()
-    yield queue
-    server.client.config_set("maxmemory", 0)
 
 
 def done(q, n):

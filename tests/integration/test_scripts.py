@@ -7,27 +7,10 @@ import pytest
 import redis
 
 from harness import wait_until
-from redis_private import LUA, PARKED, TAKEN, PrivateRedis, Queue, script_text
+from redis_private import LUA, PARKED, TAKEN, Queue, script_text
 
 ME, OTHER = "h1/default/0/00112233445566aa", "h2/default/0/00112233445566bb"
 NOTE = '{"reason":"exit","detail":"exit 3","exit":3,"attempt":1}'
-
-
-@pytest.fixture(scope="module")
-def server():
-    private = PrivateRedis()
-    yield private
-    private.close()
-
-
-@pytest.fixture
-def q(server):
-    server.client.flushall()
-    server.client.config_set("maxmemory", 0)
-    queue = Queue(server.client)
-    queue.group()
-    yield queue
-    server.client.config_set("maxmemory", 0)
 
 
 def add(q, *pairs, id="*"):

@@ -5,29 +5,17 @@ import time
 
 import pytest
 
-from redis_private import PARKED, PrivateRedis, Queue, script_text
+from redis_private import PARKED, Queue, script_text
 
 ME = "h1/default/0/00112233445566aa"
 TEXT = script_text("trim")
 NAMES = "state n more length floor now held holder why consumer idle cursor".split()
 
 
-@pytest.fixture(scope="module")
-def server():
-    private = PrivateRedis()
-    yield private
-    private.close()
-
-
 @pytest.fixture
-def q(server):
-    server.client.flushall()
-    for name, value in (("stream-node-max-entries", 100), ("maxmemory", 0)):
-        server.client.config_set(name, value)
-    queue = Queue(server.client)
-    queue.group()
-    yield queue
-    server.client.config_set("maxmemory", 0)
+def q(q):
+    q.r.config_set("stream-node-max-entries", 100)
+    return q
 
 
 def key(i):
